@@ -1,0 +1,48 @@
+# Thin targets: each one is a command a person could type.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: up test check build lock fmt
+.DEFAULT_GOAL := build
+
+build: .make/native ## the environment and the native core
+
+up: build ## run the collector on the quick start, fed by the demo app
+	@$(BIN)/python examples/quickstart.py
+
+test: build ## everything a change must pass, but for the checks
+	@$(BIN)/pytest -n 2
+
+check: build ## formatting, lints, types, stubs
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/stubtest heliograph._core
+
+fmt: build ## rewrite to the format that the check wants
+	cargo fmt --all
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+lock: .make/venv ## take newer versions into the lock files
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	cargo update
+
+.make/venv: requirements.lock
+	@echo "heliograph: making the environment in $(VENV)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "heliograph needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@mkdir -p .make && touch $@
+
+.make/native: .make/venv $(NATIVE)
+	@echo "heliograph: building the native core (about two minutes the first time)"
+	@$(BIN)/maturin develop --release --quiet > .make/maturin.log 2>&1 || { cat .make/maturin.log; exit 1; }
+	@mkdir -p .make && touch $@

@@ -1,0 +1,7 @@
+//! OTLP over gRPC and HTTP, server and client. Native threads never attach to the interpreter:
+//! what happens here reaches Python through `Events`.
+
+pub mod events;
+pub mod runtime;
+
+pub mod py;

@@ -1,0 +1,14 @@
+//! The native core of Heliograph. Only this file and the `py.rs` files know Python.
+
+pub mod edges;
+pub mod wire;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    wire::py::register(module)?;
+    edges::py::register(module)?;
+    // Names are the stub's business; pyo3's list of them would have to be repeated there.
+    module.as_any().delattr("__all__")
+}

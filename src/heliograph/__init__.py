@@ -1,0 +1,1 @@
+"""OpenTelemetry in one Python package."""

@@ -1,0 +1,1 @@
+"""The collector's skeleton: contract, configuration, registry, graph, delivery, run."""

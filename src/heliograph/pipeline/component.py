@@ -1,0 +1,193 @@
+"""The contract of a component.
+
+A component is one module: a docstring that is its reference page, ``Config``, and one of
+``Receiver``, `Processor`, `Connector`, `Exporter`, `Extension` built as ``Class(config, settings,
+next)`` (exporters and extensions: without ``next``). Its life is ``start``, ``consume`` any number
+of times, ``stop``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from heliograph._core import Events
+from heliograph.errors import Problem
+from heliograph.otlp import Batch, Signal
+
+
+class Kind(StrEnum):
+    """The YAML section a component stands in."""
+
+    RECEIVER = "receivers"
+    PROCESSOR = "processors"
+    CONNECTOR = "connectors"
+    EXPORTER = "exporters"
+    EXTENSION = "extensions"
+
+
+@dataclass(frozen=True, order=True)
+class ComponentId:
+    """``type`` or ``type/name``, as written in the configuration."""
+
+    type: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.type}/{self.name}" if self.name else self.type
+
+
+class ComponentConfig(BaseModel):
+    """Base of every ``Config``: unknown keys are errors, values are checked, never coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def check(self) -> Iterator[Problem]:
+        """Yield what no single field can see; paths are relative to this configuration."""
+        yield from ()
+
+
+class Clock(Protocol):
+    """Time as components see it; tests pass ``heliograph.testing.FakeClock``."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    monotonic = staticmethod(time.monotonic)
+    time_ns = staticmethod(time.time_ns)
+    sleep = staticmethod(asyncio.sleep)
+
+
+class Consumer(Protocol):
+    """What takes batches: the next step of a pipeline."""
+
+    async def consume(self, batch: Batch) -> None:
+        """Return when the batch is delivered or durable.
+
+        Raises:
+            Retry: nothing was kept; the same batch may be sent again.
+            Reject: these bytes will never be taken.
+        """
+
+
+class Edge:
+    """The native runtime's door into one asyncio loop.
+
+    Native calls take ``edge.events`` and a target; the target is called on the loop with the
+    payload when the native side has something to say.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:
+        self.events = Events()
+        self._loop = loop
+        self._log = log
+        loop.add_reader(self.events.fileno(), self._drain)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self.events.fileno())
+
+    def _drain(self) -> None:
+        for target, payload in self.events.drain():
+            try:
+                target(payload)
+            except Exception:
+                self._log.exception("an event from the edge could not be handled")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the program gives a component beside its configuration."""
+
+    id: ComponentId
+    kind: Kind
+    log: logging.Logger
+    edge: Edge
+    clock: Clock = field(default_factory=SystemClock)
+    extensions: Mapping[ComponentId, Component] = field(default_factory=dict)
+    """Started extensions by id, for authenticators and storage."""
+    failed: Callable[[BaseException], None] = lambda error: None
+    """Report that this component cannot go on; the program drains and exits non-zero."""
+
+
+class Component(Protocol):
+    """The life of a component. ``stop`` is safe without ``start`` and safe twice."""
+
+    signals: ClassVar[frozenset[Signal]]
+
+    async def start(self) -> None:
+        """Open what is needed.
+
+        Raises:
+            ConfigError: the world does not fit the configuration (a port in use, a missing file).
+        """
+
+    async def stop(self) -> None:
+        """Send what is held, then close everything."""
+
+
+class Receiver(Component, Protocol):
+    """Bytes from outside to batches. Built as ``Receiver(config, settings, next)``; one instance
+    serves all pipelines that name it; ``next`` has a consumer for each signal somebody wants."""
+
+    def __init__(
+        self, config: Any, settings: Settings, next: Mapping[Signal, Consumer]
+    ) -> None: ...
+
+
+class Processor(Component, Consumer, Protocol):
+    """Batch to batch. Built as ``Processor(config, settings, next)``, one instance a pipeline."""
+
+    def __init__(self, config: Any, settings: Settings, next: Consumer) -> None: ...
+
+
+class Connector(Component, Consumer, Protocol):
+    """End of pipelines and start of others. ``next`` has a consumer for each signal it feeds."""
+
+    def __init__(
+        self, config: Any, settings: Settings, next: Mapping[Signal, Consumer]
+    ) -> None: ...
+
+
+class Exporter(Component, Consumer, Protocol):
+    """Batch to elsewhere. ``consume`` is one attempt: it returns when the other side has
+    acknowledged. When ``Config`` derives from ``pipeline.delivery.DeliveryConfig``, waiting room,
+    concurrency, time-out and retry are put around it by the graph."""
+
+    def __init__(self, config: Any, settings: Settings) -> None: ...
+
+
+class Extension(Component, Protocol):
+    """Something beside the pipelines: health page, authenticator, storage."""
+
+    def __init__(self, config: Any, settings: Settings) -> None: ...
+
+
+class Authenticator(Extension, Protocol):
+    """An extension that receivers and exporters name under ``auth: {authenticator: id}``."""
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the claims of an incoming request; header names are lower-case.
+
+        Raises:
+            Reject: with code 16 (UNAUTHENTICATED); the reason never repeats the credential.
+        """
+
+    def headers(self) -> Mapping[str, str]:
+        """Return what an outgoing request has to carry, read afresh each time."""

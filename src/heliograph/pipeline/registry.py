@@ -1,0 +1,15 @@
+"""Which module a YAML type is. One line a component.
+
+Types of outside packages come from the entry-point group ``heliograph.components``.
+"""
+
+from heliograph.pipeline.component import Kind
+
+BUILTIN: dict[tuple[Kind, str], str] = {}
+"""(section, type) -> module."""
+
+ALIASES: dict[tuple[Kind, str], str] = {
+    (Kind.EXPORTER, "otlp_grpc"): "otlp",
+    (Kind.EXPORTER, "otlp_http"): "otlphttp",
+}
+"""(section, other name) -> type."""
