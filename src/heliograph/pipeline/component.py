@@ -32,6 +32,16 @@ class Kind(StrEnum):
     EXPORTER = "exporters"
     EXTENSION = "extensions"
 
+    @property
+    def singular(self) -> str:
+        """The word for one of them."""
+        return self.value[:-1]
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class in the component's module."""
+        return self.singular.capitalize()
+
 
 @dataclass(frozen=True, order=True)
 class ComponentId:
@@ -159,6 +169,9 @@ class Processor(Component, Consumer, Protocol):
 
 class Connector(Component, Consumer, Protocol):
     """End of pipelines and start of others. ``next`` has a consumer for each signal it feeds."""
+
+    feeds: ClassVar[Mapping[Signal, frozenset[Signal]]]
+    """Which signals it makes of each that it takes; its keys are ``signals``."""
 
     def __init__(
         self, config: Any, settings: Settings, next: Mapping[Signal, Consumer]

@@ -1,9 +1,10 @@
 """Types of configuration values: what a string in YAML means, in the units the code works in."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SecretStr
+from pydantic import Field as _Field
 
 _NANOSECONDS = {
     "ns": 1,
@@ -25,6 +26,15 @@ _BYTES = {
     "t": 10**12, "tb": 10**12, "tib": 2**40,
 }  # fmt: skip
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+
+def Field(  # noqa: N802 - stands where pydantic's Field stands
+    default: Any = ..., *, description: str, unit: str | None = None, **options: Any
+) -> Any:
+    """Describe an option; as pydantic's ``Field``, with the unit of a plain number."""
+    if unit is not None:
+        options["json_schema_extra"] = {"unit": unit}
+    return _Field(default, description=description, **options)
 
 
 def parse_duration(value: object) -> float:
@@ -68,3 +78,16 @@ ByteSize = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str
 
 Secret = SecretStr
 """A value that print-config, logs and errors show as ``**********``."""
+
+
+def parse_headers(value: object) -> object:
+    """Return a map from either notation: ``{name: value}`` or ``[{name: …, value: …}]``."""
+    if isinstance(value, list) and all(
+        isinstance(entry, dict) and set(entry) == {"name", "value"} for entry in value
+    ):
+        return {entry["name"]: entry["value"] for entry in value}
+    return value
+
+
+Headers = Annotated[dict[str, Secret], BeforeValidator(parse_headers)]
+"""Header names to values. The values are secrets: ``get_secret_value()`` where they are sent."""

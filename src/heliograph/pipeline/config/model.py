@@ -1,0 +1,119 @@
+"""What a configuration is once it is read, expanded, merged and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from heliograph.errors import Place, Problem
+from heliograph.otlp import Signal
+from heliograph.pipeline.component import ComponentConfig, ComponentId, Kind
+
+SIGNALS: Mapping[str, Signal] = {
+    "traces": Signal.TRACES,
+    "metrics": Signal.METRICS,
+    "logs": Signal.LOGS,
+    "profiles": Signal.PROFILES,
+}
+"""What a pipeline's id begins with."""
+
+SIGNAL_NAMES: Mapping[Signal, str] = {signal: name for name, signal in SIGNALS.items()}
+
+
+@dataclass(frozen=True)
+class PipelineId:
+    """``signal`` or ``signal/name``, as written in the configuration."""
+
+    signal: Signal
+    name: str = ""
+
+    def __str__(self) -> str:
+        signal = SIGNAL_NAMES[self.signal]
+        return f"{signal}/{self.name}" if self.name else signal
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """One configured component."""
+
+    id: ComponentId
+    kind: Kind
+    module: ModuleType
+    config: ComponentConfig
+    place: Place
+
+    @property
+    def factory(self) -> Any:
+        """The class to build: ``module.Receiver``, ``.Processor`` and so on."""
+        return getattr(self.module, self.kind.class_name)
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """The components of one pipeline, in order; a connector stands among receivers or exporters."""
+
+    id: PipelineId
+    receivers: tuple[ComponentId, ...]
+    processors: tuple[ComponentId, ...]
+    exporters: tuple[ComponentId, ...]
+    place: Place
+
+
+@dataclass(frozen=True)
+class LogsTelemetry:
+    """``service.telemetry.logs``: how the program itself writes its log."""
+
+    level: str = "info"
+    encoding: str = "console"
+    output_paths: tuple[str, ...] = ("stderr",)
+    sampling_initial: int = 10
+    sampling_thereafter: int = 100
+    sampling_tick: float = 10.0
+    sampling: bool = True
+    initial_fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricsTelemetry:
+    """``service.telemetry.metrics``: the program's own metrics.
+
+    ``address`` is where they can be scraped, None when nobody asked for a Prometheus page;
+    ``readers`` is as written.
+    """
+
+    level: str = "normal"
+    address: str | None = "localhost:8888"
+    readers: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """``service.telemetry``, old forms included."""
+
+    logs: LogsTelemetry = field(default_factory=LogsTelemetry)
+    metrics: MetricsTelemetry = field(default_factory=MetricsTelemetry)
+    traces: Mapping[str, Any] = field(default_factory=dict)
+    resource: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of the program's own telemetry; an empty value removes a default one."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration without errors."""
+
+    components: Mapping[tuple[Kind, ComponentId], ComponentSpec]
+    pipelines: Mapping[PipelineId, PipelineSpec]
+    extensions: tuple[ComponentId, ...] = ()
+    """The extensions that ``service.extensions`` starts, in order."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    warnings: tuple[Problem, ...] = ()
+    sources: tuple[str, ...] = ()
+    """What ``load`` was called with, for a reload."""
+    sets: tuple[str, ...] = ()
+
+    def component(self, kind: Kind, id: ComponentId) -> ComponentSpec:
+        """Return a configured component; a connector stands for a receiver or an exporter too."""
+        found = self.components.get((kind, id))
+        return found if found is not None else self.components[Kind.CONNECTOR, id]
