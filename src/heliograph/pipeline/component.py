@@ -129,6 +129,8 @@ class Settings:
     kind: Kind
     log: logging.Logger
     edge: Edge
+    signal: Signal | None = None
+    """The signal of the pipeline a processor stands in; None for the other kinds."""
     clock: Clock = field(default_factory=SystemClock)
     extensions: Mapping[ComponentId, Component] = field(default_factory=dict)
     """Started extensions by id, for authenticators and storage."""
