@@ -1,7 +1,9 @@
 //! OTLP in wire form: the bytes of one `Export*ServiceRequest`, never a message object.
 
 mod batch;
+pub mod proto;
 mod scan;
+pub mod schema;
 
 pub mod py;
 
