@@ -28,9 +28,7 @@ _BYTES = {
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 
 
-def Field(  # noqa: N802 - stands where pydantic's Field stands
-    default: Any = ..., *, description: str, unit: str | None = None, **options: Any
-) -> Any:
+def Field(default: Any = ..., *, description: str, unit: str | None = None, **options: Any) -> Any:
     """Describe an option; as pydantic's ``Field``, with the unit of a plain number."""
     if unit is not None:
         options["json_schema_extra"] = {"unit": unit}

@@ -5,7 +5,10 @@ Types of outside packages come from the entry-point group ``heliograph.component
 
 from heliograph.pipeline.component import Kind
 
-BUILTIN: dict[tuple[Kind, str], str] = {}
+BUILTIN: dict[tuple[Kind, str], str] = {
+    (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
+    (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
+}
 """(section, type) -> module."""
 
 ALIASES: dict[tuple[Kind, str], str] = {
