@@ -1,7 +1,10 @@
 //! OTLP over gRPC and HTTP, server and client. Native threads never attach to the interpreter:
 //! what happens here reaches Python through `Events`.
 
+pub mod admission;
+pub mod compress;
 pub mod events;
 pub mod runtime;
+pub mod status;
 
 pub mod py;
