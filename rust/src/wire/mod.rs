@@ -1,6 +1,7 @@
 //! OTLP in wire form: the bytes of one `Export*ServiceRequest`, never a message object.
 
 mod batch;
+pub mod json;
 pub mod proto;
 mod scan;
 pub mod schema;

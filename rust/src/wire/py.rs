@@ -99,6 +99,20 @@ impl PyBatch {
             .map_err(|error| wire_error(py, &error))
     }
 
+    #[staticmethod]
+    fn from_json(py: Python<'_>, data: &[u8], signal: PySignal) -> PyResult<Self> {
+        let data = data.to_vec();
+        py.detach(|| Batch::from_json(signal.into(), &data, Context::empty()))
+            .map(PyBatch)
+            .map_err(|error| wire_error(py, &error))
+    }
+
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        py.detach(|| self.0.to_json())
+            .map(|text| PyBytes::new(py, &text))
+            .map_err(|error| wire_error(py, &error))
+    }
+
     #[getter]
     fn signal(&self) -> PySignal {
         self.0.signal.into()
