@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from heliograph._core import Events
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
+from heliograph.pipeline.telemetry import Telemetry
 
 
 class Kind(StrEnum):
@@ -132,6 +133,8 @@ class Settings:
     signal: Signal | None = None
     """The signal of the pipeline a processor stands in; None for the other kinds."""
     clock: Clock = field(default_factory=SystemClock)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    """Counters to add to, and the state of the process and of its exporters to read."""
     extensions: Mapping[ComponentId, Component] = field(default_factory=dict)
     """Started extensions by id, for authenticators and storage."""
     failed: Callable[[BaseException], None] = lambda error: None
@@ -139,7 +142,11 @@ class Settings:
 
 
 class Component(Protocol):
-    """The life of a component. ``stop`` is safe without ``start`` and safe twice."""
+    """The life of a component. ``stop`` is safe without ``start`` and safe twice.
+
+    A class that blocks (a client library without asyncio, heavy computation) says
+    ``blocking = True`` and is run on a thread and loop of its own; extensions cannot.
+    """
 
     signals: ClassVar[frozenset[Signal]]
 

@@ -6,6 +6,8 @@ Types of outside packages come from the entry-point group ``heliograph.component
 from heliograph.pipeline.component import Kind
 
 BUILTIN: dict[tuple[Kind, str], str] = {
+    (Kind.CONNECTOR, "forward"): "heliograph.connectors.forward",
+    (Kind.EXPORTER, "nop"): "heliograph.exporters.nop",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
 }

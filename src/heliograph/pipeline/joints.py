@@ -1,0 +1,129 @@
+"""The small consumers between components: where batches enter, part, and leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from heliograph.errors import DeliveryError, Reject, Retry
+from heliograph.otlp import Batch, Signal
+from heliograph.pipeline.component import Consumer, Settings
+from heliograph.pipeline.outcomes import INTERNAL, Outcomes
+from heliograph.pipeline.sparingly import Sparingly
+from heliograph.pipeline.telemetry import ITEMS, Telemetry
+
+
+class Entry:
+    """Where a receiver's batches of one signal enter: counted, and fenced against bugs.
+
+    Args:
+        blame: names the component whose code an exception came out of.
+    """
+
+    def __init__(
+        self,
+        next: Consumer,
+        signal: Signal,
+        receiver: str,
+        *,
+        telemetry: Telemetry,
+        say: Sparingly,
+        blame: Callable[[BaseException], str],
+    ) -> None:
+        self._consume = next.consume
+        self._telemetry = telemetry
+        self._say = say
+        self._blame = blame
+        names = (f"otelcol_receiver_{what}_{ITEMS[signal]}" for what in _RECEIVED)
+        self._accepted, self._refused, self._failed = (
+            telemetry.counter(name, receiver=receiver) for name in names
+        )
+
+    async def consume(self, batch: Batch) -> None:
+        try:
+            await self._consume(batch)
+        except DeliveryError:
+            self._refused.value += batch.items
+            raise
+        except Exception as error:
+            raise self._broken(batch, error) from error
+        self._accepted.value += batch.items
+
+    def _broken(self, batch: Batch, error: Exception) -> Reject:
+        """Never to be sent again: the same bytes would meet the same bug."""
+        culprit = self._blame(error)
+        self._failed.value += batch.items
+        self._telemetry.counter("heliograph_component_errors", component=culprit).value += 1
+        self._say.error(
+            ("broken", culprit),
+            f"{culprit} failed on {batch.items} items, which are lost: {error!r}",
+            caught=error,
+        )
+        return Reject(f"internal error in {culprit}", INTERNAL)
+
+
+_RECEIVED = ("accepted", "refused", "failed")
+
+
+class FanOut:
+    """Hands each batch to several branches side by side; they share it."""
+
+    def __init__(
+        self, name: str, branches: Sequence[tuple[str, Consumer]], telemetry: Telemetry
+    ) -> None:
+        self._branches = [consumer.consume for _, consumer in branches]
+        self._repeated = [
+            telemetry.items("heliograph_fanout_repeated_{}", source=name, branch=branch)
+            for branch, _ in branches
+        ]
+
+    async def consume(self, batch: Batch) -> None:
+        """Return when all branches have it.
+
+        Raises:
+            Retry: when any branch wants it again. The branches that have it then get it twice;
+                that is counted.
+            Reject: when no branch wants it again and one will never take it.
+        """
+        outcomes = await asyncio.gather(
+            *[consume(batch) for consume in self._branches], return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if not failures:
+            return
+        retries = [error for error in failures if isinstance(error, Retry)]
+        if retries:
+            for outcome, repeated in zip(outcomes, self._repeated, strict=True):
+                if outcome is None:
+                    repeated[batch.signal].value += batch.items
+            delays = [error.after for error in retries if error.after is not None]
+            reasons = "; ".join(dict.fromkeys(error.reason for error in retries))
+            raise Retry(reasons, max(delays, default=None))
+        for error in failures:
+            if not isinstance(error, Reject):
+                raise error
+        rejects = [error for error in failures if isinstance(error, Reject)]
+        reasons = "; ".join(dict.fromkeys(error.reason for error in rejects))
+        raise Reject(reasons, rejects[0].code)
+
+
+class Outlet:
+    """Counts what goes into an exporter that needs no `Delivery` around it."""
+
+    def __init__(self, exporter: Consumer, settings: Settings) -> None:
+        self._export = exporter.consume
+        self._outcomes = Outcomes(settings)
+
+    async def consume(self, batch: Batch) -> None:
+        try:
+            await self._export(batch)
+        except Retry as error:
+            self._outcomes.transient(error.reason)
+            self._outcomes.sent_back(batch)
+            raise
+        except Reject as error:
+            self._outcomes.rejected(batch, error)
+            raise
+        except Exception as error:
+            raise self._outcomes.broken(batch, error) from error
+        self._outcomes.sent(batch)
