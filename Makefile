@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt
+.PHONY: up test check build lock fmt interop interop-peers benchmark
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -24,6 +24,16 @@ check: build ## formatting, lints, types, stubs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/stubtest heliograph._core
+
+interop: build interop-peers ## ours against the real clients, backends and collectors
+	cargo build --release --quiet -p heliograph-bench
+	$(BIN)/pytest -o addopts="-q --strict-markers" tests/interop
+
+interop-peers: ## install the real peers that are missing, and say which could not be had
+	@python3 tests/interop/peers/install.py || true
+
+benchmark: build interop-peers ## the collector against its peers, side by side
+	$(BIN)/python benchmarks/collector.py
 
 fmt: build ## rewrite to the format that the check wants
 	cargo fmt --all

@@ -1,0 +1,16 @@
+//! What the benchmark's three programs share: options, telemetry to send, counting, windows.
+
+pub mod args;
+pub mod scan;
+pub mod telemetry;
+
+/// HTTP/2 settings of every program here: what the floor was measured with.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
+pub const MAX_FRAME: u32 = 1 << 20;
+pub const MAX_STREAMS: u32 = 1000;
+
+pub const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub const HTTP_TRACES: &str = "/v1/traces";
+
+pub type Error = Box<dyn std::error::Error + Send + Sync>;

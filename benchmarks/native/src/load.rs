@@ -1,0 +1,289 @@
+//! Send traces as fast as they are taken, or at a rate, and print what came of it as JSON.
+//!
+//! `load --target 127.0.0.1:4317 [--protocol grpc|http] [--connections 4] [--inflight 4]
+//! [--seconds 5 | --requests N] [--warmup 0] [--rate SPANS] [--spans 512] [--compression
+//! none|gzip|zstd] [--retry yes]`. With `--retry yes` a refused request is sent again until it is
+//! taken. Over HTTP each request in flight has a connection of its own.
+
+use bytes::Bytes;
+use heliograph_bench::args::{Args, fail};
+use heliograph_bench::telemetry::{Random, compress, frame, request};
+use heliograph_bench::*;
+use http_body_util::{BodyExt, Full};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+/// How many different requests are sent in turn.
+const DISTINCT: usize = 16;
+const OPTIONS: &[&str] = &[
+    "target",
+    "protocol",
+    "connections",
+    "inflight",
+    "seconds",
+    "requests",
+    "warmup",
+    "rate",
+    "spans",
+    "compression",
+    "retry",
+];
+
+struct Plan {
+    target: String,
+    grpc: bool,
+    encoding: Option<&'static str>,
+    bodies: Vec<Bytes>,
+    spans: u64,
+    requests: u64,
+    begin: Instant,
+    measure_from: Instant,
+    until: Instant,
+    interval: Option<Duration>,
+    retry: bool,
+    next: AtomicU64,
+    outcome: Mutex<Outcome>,
+}
+
+#[derive(Default)]
+struct Outcome {
+    accepted: u64,
+    measured: u64,
+    refused: u64,
+    errors: std::collections::BTreeMap<String, u64>,
+    micros: Vec<u32>,
+}
+
+enum Sender {
+    Grpc(h2::client::SendRequest<Bytes>),
+    Http(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+}
+
+impl Plan {
+    async fn connect(&self) -> Result<Sender, Error> {
+        let tcp = TcpStream::connect(&self.target).await?;
+        tcp.set_nodelay(true)?;
+        if !self.grpc {
+            let io = hyper_util::rt::TokioIo::new(tcp);
+            let (sender, connection) = hyper::client::conn::http1::handshake(io).await?;
+            tokio::spawn(connection);
+            return Ok(Sender::Http(sender));
+        }
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .handshake(tcp)
+            .await?;
+        tokio::spawn(connection);
+        Ok(Sender::Grpc(sender))
+    }
+
+    /// Send one request; the error says why it was not taken.
+    async fn send(&self, sender: &mut Sender, body: Bytes) -> Result<(), String> {
+        match sender {
+            Sender::Grpc(sender) => self.send_grpc(sender, body).await,
+            Sender::Http(sender) => self.send_http(sender, body).await,
+        }
+    }
+
+    async fn send_grpc(
+        &self,
+        sender: &mut h2::client::SendRequest<Bytes>,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let mut head = http::Request::post(format!("http://{}{GRPC_TRACES}", self.target))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(encoding) = self.encoding {
+            head = head.header("grpc-encoding", encoding);
+        }
+        let head = head.body(()).map_err(|error| error.to_string())?;
+        let mut ready = sender.clone().ready().await.map_err(|error| error.to_string())?;
+        let (response, mut stream) =
+            ready.send_request(head, false).map_err(|error| error.to_string())?;
+        stream.send_data(body, true).map_err(|error| error.to_string())?;
+        let response = response.await.map_err(|error| error.to_string())?;
+        let early = response.headers().get("grpc-status").cloned();
+        let mut incoming = response.into_body();
+        let mut length = 0;
+        while let Some(chunk) = incoming.data().await {
+            let chunk = chunk.map_err(|error| error.to_string())?;
+            length += chunk.len();
+            incoming.flow_control().release_capacity(chunk.len()).ok();
+        }
+        let late = incoming.trailers().await.map_err(|error| error.to_string())?;
+        let status = early.or_else(|| late.and_then(|map| map.get("grpc-status").cloned()));
+        match status.as_ref().map(|value| value.as_bytes()) {
+            Some(b"0") if length <= 5 => Ok(()),
+            Some(b"0") => Err("partial success".into()),
+            Some(code) => Err(format!("grpc-status {}", String::from_utf8_lossy(code))),
+            None => Err("no grpc-status".into()),
+        }
+    }
+
+    async fn send_http(
+        &self,
+        sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let mut head = http::Request::post(HTTP_TRACES)
+            .header("host", &self.target)
+            .header("content-type", "application/x-protobuf");
+        if let Some(encoding) = self.encoding {
+            head = head.header("content-encoding", encoding);
+        }
+        let request = head.body(Full::new(body)).map_err(|error| error.to_string())?;
+        sender.ready().await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+        match (status.as_u16(), body.to_bytes().is_empty()) {
+            (200, true) => Ok(()),
+            (200, false) => Err("partial success".into()),
+            (code, _) => Err(format!("http {code}")),
+        }
+    }
+
+    /// One request at a time until the plan is done.
+    async fn work(self: Arc<Self>, shared: Option<h2::client::SendRequest<Bytes>>) {
+        let mut sender = shared.map(Sender::Grpc);
+        let mut mine = Outcome::default();
+        loop {
+            let turn = self.next.fetch_add(1, Relaxed);
+            if let Some(interval) = self.interval {
+                let due = self.begin + interval.mul_f64(turn as f64);
+                tokio::time::sleep_until(due.min(self.until).into()).await;
+            }
+            if turn >= self.requests || Instant::now() >= self.until {
+                break;
+            }
+            let body = &self.bodies[turn as usize % self.bodies.len()];
+            loop {
+                let started = Instant::now();
+                let result = match &mut sender {
+                    Some(sender) => self.send(sender, body.clone()).await,
+                    None => match self.connect().await {
+                        Ok(fresh) => self.send(sender.insert(fresh), body.clone()).await,
+                        Err(error) => Err(error.to_string()),
+                    },
+                };
+                match result {
+                    Ok(()) => {
+                        mine.accepted += self.spans;
+                        if (self.measure_from..=self.until).contains(&Instant::now()) {
+                            mine.measured += self.spans;
+                            mine.micros.push(started.elapsed().as_micros() as u32);
+                        }
+                        break;
+                    }
+                    Err(reason) => {
+                        if !reason.starts_with("grpc-status") && !reason.starts_with("http ") {
+                            sender = None;
+                        }
+                        *mine.errors.entry(reason).or_default() += 1;
+                        if !self.retry {
+                            mine.refused += self.spans;
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        }
+        let mut outcome = self.outcome.lock().await;
+        outcome.accepted += mine.accepted;
+        outcome.measured += mine.measured;
+        outcome.refused += mine.refused;
+        outcome.micros.extend(mine.micros);
+        for (reason, count) in mine.errors {
+            *outcome.errors.entry(reason).or_default() += count;
+        }
+    }
+}
+
+fn report(plan: &Plan, outcome: &mut Outcome) {
+    let done = Instant::now();
+    let seconds = (done.min(plan.until) - plan.measure_from.min(done)).as_secs_f64();
+    outcome.micros.sort_unstable();
+    let at = |share: f64| {
+        let last = outcome.micros.len().saturating_sub(1);
+        let micros = outcome.micros.get((last as f64 * share).round() as usize);
+        f64::from(micros.copied().unwrap_or(0)) / 1000.0
+    };
+    let errors: Vec<String> =
+        outcome.errors.iter().map(|(reason, count)| format!("{reason:?}: {count}")).collect();
+    println!(
+        "{{\"accepted\": {}, \"refused\": {}, \"seconds\": {seconds:.3}, \"spans_per_second\": \
+         {:.0}, \"p50_ms\": {:.3}, \"p90_ms\": {:.3}, \"p99_ms\": {:.3}, \"max_ms\": {:.3}, \
+         \"errors\": {{{}}}}}",
+        outcome.accepted,
+        outcome.refused,
+        outcome.measured as f64 / seconds.max(1e-9),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0),
+        errors.join(", "),
+    );
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let args = Args::parse(OPTIONS);
+    let spans: usize = args.get("spans", 512);
+    let grpc = args.text("protocol").unwrap_or("grpc") == "grpc";
+    let encoding = match args.text("compression").unwrap_or("none") {
+        "none" => None,
+        "gzip" => Some("gzip"),
+        "zstd" => Some("zstd"),
+        other => fail(&format!("--compression is none, gzip or zstd, not {other}")),
+    };
+    let mut random = Random(42);
+    let mut bodies = Vec::with_capacity(DISTINCT);
+    for _ in 0..DISTINCT {
+        let data = compress(request(&mut random, spans), encoding.unwrap_or("none"))?;
+        bodies.push(if grpc { frame(&data, encoding.is_some()) } else { data.into() });
+    }
+    let requests = args.get("requests", u64::MAX);
+    let unbounded = if requests == u64::MAX { 5.0 } else { 3600.0 };
+    let warmup = Duration::from_secs_f64(args.get("warmup", 0.0));
+    let begin = Instant::now();
+    let plan = Arc::new(Plan {
+        target: args.text("target").unwrap_or_else(|| fail("--target is needed")).to_owned(),
+        grpc,
+        encoding,
+        bodies,
+        spans: spans as u64,
+        requests,
+        begin,
+        measure_from: begin + warmup,
+        until: begin + warmup + Duration::from_secs_f64(args.get("seconds", unbounded)),
+        interval: args
+            .text("rate")
+            .map(|_| Duration::from_secs_f64(spans as f64 / args.get("rate", 1.0_f64).max(1e-3))),
+        retry: args.text("retry") == Some("yes"),
+        next: AtomicU64::new(0),
+        outcome: Mutex::default(),
+    });
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..args.get("connections", 4) {
+        let shared = match plan.grpc.then(|| plan.connect()) {
+            Some(connecting) => match connecting.await? {
+                Sender::Grpc(sender) => Some(sender),
+                Sender::Http(_) => None,
+            },
+            None => None,
+        };
+        for _ in 0..args.get("inflight", 4) {
+            workers.spawn(plan.clone().work(shared.clone()));
+        }
+    }
+    while workers.join_next().await.is_some() {}
+    report(&plan, &mut *plan.outcome.lock().await);
+    Ok(())
+}
