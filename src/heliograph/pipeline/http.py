@@ -1,0 +1,242 @@
+"""A small HTTP/1.1 server for pages that tools and people fetch: scrapes, health, status.
+
+GET and HEAD only; keep-alive; bounded requests; answers compressed when they are worth it. Telemetry
+itself comes in through the native edges, not here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from urllib.parse import unquote
+
+MAX_HEAD = 16 * 1024
+"""Bytes of a request line with its headers."""
+MAX_BODY = 64 * 1024
+"""Bytes of a body, which is read and thrown away."""
+WORTH_COMPRESSING = 1024
+"""Answers below this many bytes go as they are."""
+
+_GZIP = 31
+"""zlib's window bits for the gzip format."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; header names are lower-case, repeated ones joined with commas."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    peer: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What goes back."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that a connection may take."""
+
+    head: float = 10.0
+    """From a request's first byte to the end of its headers and body."""
+    idle: float = 60.0
+    """Between requests."""
+    write: float = 30.0
+    """Until the other side has taken an answer."""
+
+
+class BadRequest(Exception):
+    """The request cannot be answered; the connection closes after the answer."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Server:
+    """Serves one address. ``handler`` answers GET and HEAD; an error in it is a logged 500."""
+
+    def __init__(self, handler: Handler, log: logging.Logger, limits: Limits | None = None) -> None:
+        self._handler = handler
+        self._log = log
+        self._limits = limits or Limits()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; port 0 takes a free one. Raises: OSError."""
+        self._server = await asyncio.start_server(
+            self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
+        )
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Stop listening, let answers under way finish for ``grace`` seconds, close the rest."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for task in self._idle:
+            task.cancel()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while self._server is not None and await self._exchange(task, reader, writer):
+                pass
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            self._log.debug("a connection ended in the middle of a request")
+        except asyncio.CancelledError:
+            self._log.debug("a connection was closed by the server's stop")
+        finally:
+            self._connections.discard(task)
+            self._idle.discard(task)
+            writer.close()
+
+    async def _exchange(
+        self,
+        task: asyncio.Task[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
+        """Read one request and answer it; return whether the connection goes on."""
+        self._idle.add(task)
+        async with asyncio.timeout(self._limits.idle):
+            first = await reader.read(1)
+        self._idle.discard(task)
+        if not first:
+            return False
+        head_only = keep = False
+        try:
+            async with asyncio.timeout(self._limits.head):
+                request, keep = await self._read(first, reader, writer)
+            head_only = request.method == "HEAD"
+            response = await self._answer(request)
+            coded = await _coded(response, request.headers.get("accept-encoding", ""))
+        except BadRequest as error:
+            coded = Response(error.status, f"{error}\n".encode())
+            keep = False
+        writer.write(_head(coded, keep))
+        if not head_only:
+            writer.write(coded.body)
+        async with asyncio.timeout(self._limits.write):
+            await writer.drain()
+        return keep
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return Response(405, b"only GET and HEAD\n", headers={"Allow": "GET, HEAD"})
+        try:
+            return await self._handler(request)
+        except Exception:
+            self._log.exception("answering %s %s failed", request.method, request.path)
+            return Response(500, b"internal error; the log has more\n")
+
+    async def _read(
+        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[Request, bool]:
+        try:
+            head = first + await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError as error:
+            raise BadRequest(431, "the headers are too large") from error
+        peer = writer.get_extra_info("peername")
+        request, version = parse_head(head, peer[0] if isinstance(peer, tuple) else "")
+        connection = request.headers.get("connection", "").lower()
+        keep = "keep-alive" in connection if version == "HTTP/1.0" else "close" not in connection
+        if "transfer-encoding" in request.headers:
+            raise BadRequest(411, "a body needs Content-Length")
+        length = request.headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise BadRequest(400, "Content-Length is not a number")
+        if int(length) > MAX_BODY:
+            raise BadRequest(413, f"a body may have {MAX_BODY} bytes")
+        await reader.readexactly(int(length))
+        return request, keep
+
+
+def parse_head(head: bytes, peer: str = "") -> tuple[Request, str]:
+    """Return the request and its HTTP version. Raises: BadRequest."""
+    line, *lines = head.decode("latin-1").split("\r\n")
+    try:
+        method, target, version = line.split(" ")
+    except ValueError as error:
+        raise BadRequest(400, "the request line is malformed") from error
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1")
+    headers: dict[str, str] = {}
+    for text in filter(None, lines):
+        name, colon, value = text.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BadRequest(400, "a header is malformed")
+        key, value = name.lower(), value.strip()
+        headers[key] = f"{headers[key]},{value}" if key in headers else value
+    if target.lower().startswith(("http://", "https://")):
+        target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
+    path, _, query = target.partition("?")
+    return Request(method, unquote(path), query, headers, peer), version
+
+
+def accepts(header: str, coding: str) -> bool:
+    """Whether an ``Accept-Encoding`` header allows a coding."""
+    for clause in header.lower().split(","):
+        name, *parameters = (part.strip() for part in clause.split(";"))
+        if name == coding:
+            return not any(part.replace(" ", "") in ("q=0", "q=0.0") for part in parameters)
+    return False
+
+
+async def _coded(response: Response, accepted: str) -> Response:
+    """Compress the body on a thread if the other side takes gzip and it is worth it."""
+    if len(response.body) < WORTH_COMPRESSING or not accepts(accepted, "gzip"):
+        return response
+    body = await asyncio.to_thread(_gzip, response.body)
+    headers = {**response.headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(response.status, body, response.content_type, headers)
+
+
+def _gzip(data: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    return packer.compress(data) + packer.flush()
+
+
+def _head(response: Response, keep: bool) -> bytes:
+    lines = [
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
+        f"Date: {formatdate(usegmt=True)}",
+        f"Content-Type: {response.content_type}",
+        f"Content-Length: {len(response.body)}",
+        f"Connection: {'keep-alive' if keep else 'close'}",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
