@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server for pages that tools and people fetch: scrapes, health, status.
 
-GET and HEAD only; keep-alive; bounded requests; answers compressed when they are worth it. Telemetry
-itself comes in through the native edges, not here.
+GET and HEAD only; keep-alive; bounded requests; answers compressed when they are worth it.
+Telemetry itself comes in through the native edges, not here.
 """
 
 from __future__ import annotations
