@@ -69,6 +69,16 @@ async def settle(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Return when the condition holds; for what happens in other threads and processes.
+
+    Raises: TimeoutError.
+    """
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+
+
 class Sink:
     """A consumer that keeps what it gets.
 
@@ -84,6 +94,8 @@ class Sink:
         """What was taken, in order."""
         self.tried: list[Batch] = []
         """What came, taken or not."""
+        self.waiting = 0
+        """How many wait for the sink to open."""
 
     @property
     def items(self) -> int:
@@ -103,7 +115,11 @@ class Sink:
     async def consume(self, batch: Batch) -> None:
         self.tried.append(batch)
         if self._gate is not None:
-            await self._gate.wait()
+            self.waiting += 1
+            try:
+                await self._gate.wait()
+            finally:
+                self.waiting -= 1
         outcome = next(self._outcomes, None)
         if outcome is not None:
             raise outcome

@@ -10,6 +10,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXPORTER, "nop"): "heliograph.exporters.nop",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
+    (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",
 }
 """(section, type) -> module."""
 
