@@ -1,9 +1,21 @@
 """Which module a YAML type is. One line a component.
 
-Types of outside packages come from the entry-point group ``heliograph.components``.
+Types of outside packages come from the entry-point group ``heliograph.components``: an entry
+named ``processors.redact`` whose value is the module. A ``.py`` file that the configuration
+names under ``service.components`` is a component of the type that the file is called.
 """
 
-from heliograph.pipeline.component import Kind
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from heliograph.pipeline.component import ComponentConfig, Kind
+
+ENTRY_POINTS = "heliograph.components"
 
 BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.CONNECTOR, "forward"): "heliograph.connectors.forward",
@@ -19,3 +31,115 @@ ALIASES: dict[tuple[Kind, str], str] = {
     (Kind.EXPORTER, "otlp_http"): "otlphttp",
 }
 """(section, other name) -> type."""
+
+
+class BrokenComponent(Exception):
+    """A component is registered, and cannot be used; the text says why."""
+
+
+class Registry:
+    """The components that there are: built in, installed, and from files."""
+
+    def __init__(self) -> None:
+        self._modules: dict[tuple[Kind, str], str | ModuleType] = {**_installed(), **BUILTIN}
+
+    def add_file(self, path: Path) -> list[Kind]:
+        """Take the component of a Python file; return the sections that it can stand in.
+
+        Raises: BrokenComponent.
+        """
+        name = f"heliograph_component_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if not path.is_file() or spec is None or spec.loader is None:
+            raise BrokenComponent("no such Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise BrokenComponent(f"cannot be loaded: {type(error).__name__}: {error}") from error
+        kinds = [kind for kind in Kind if hasattr(module, kind.class_name)]
+        if not kinds:
+            names = ", ".join(kind.class_name for kind in Kind)
+            raise BrokenComponent(f"has no class named {names}")
+        for kind in kinds:
+            self._modules[kind, path.stem] = _sound(module, kind)
+        return kinds
+
+    def types(self, kind: Kind) -> list[str]:
+        """Return the types of a section, without other names."""
+        return sorted(type for section, type in self._modules if section is kind)
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the types of a section and their other names."""
+        aliases = (
+            name
+            for (section, name), type in ALIASES.items()
+            if section is kind and (kind, type) in self._modules
+        )
+        return sorted([*self.types(kind), *aliases])
+
+    def module(self, kind: Kind, type: str) -> ModuleType | None:
+        """Return the module of a type, None when there is no such type.
+
+        Raises: BrokenComponent when it is there and cannot be imported.
+        """
+        key = (kind, ALIASES.get((kind, type), type))
+        found = self._modules.get(key)
+        if isinstance(found, str):
+            try:
+                module = importlib.import_module(found)
+            except Exception as error:
+                raise BrokenComponent(
+                    f"its module {found} cannot be imported: {type_name(error)}: {error}"
+                ) from error
+            found = self._modules[key] = _sound(module, kind)
+        return found
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's class."""
+    return type(value).__name__
+
+
+def _installed() -> dict[tuple[Kind, str], str | ModuleType]:
+    found: dict[tuple[Kind, str], str | ModuleType] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        section, _, name = entry.name.partition(".")
+        if section in list(Kind) and name:
+            found[Kind(section), name] = entry.value
+    return found
+
+
+def _sound(module: ModuleType, kind: Kind) -> ModuleType:
+    config = getattr(module, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
+        raise BrokenComponent(f"{module.__name__} has no Config that derives from ComponentConfig")
+    if not hasattr(module, kind.class_name):
+        raise BrokenComponent(f"{module.__name__} has no class named {kind.class_name}")
+    signals = getattr(getattr(module, kind.class_name), "signals", None)
+    if kind is not Kind.EXTENSION and not signals:
+        raise BrokenComponent(f"{module.__name__}.{kind.class_name} does not say its signals")
+    return module
+
+
+def first_line(module: ModuleType) -> str:
+    """Return the first sentence of a component's documentation."""
+    return (module.__doc__ or "").strip().partition("\n")[0]
+
+
+def stability(module: ModuleType) -> str:
+    """Return how settled a component is: its ``STABILITY``, beta when it does not say."""
+    return str(getattr(module, "STABILITY", "beta"))
+
+
+def modules(registry: Registry) -> Iterator[tuple[Kind, str, ModuleType]]:
+    """Yield each usable component of a registry."""
+    for kind in Kind:
+        for name in registry.types(kind):
+            try:
+                module = registry.module(kind, name)
+            except BrokenComponent:
+                continue
+            if module is not None:
+                yield kind, name, module

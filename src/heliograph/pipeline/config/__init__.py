@@ -1,5 +1,6 @@
 """From YAML to a `Config`: sources, expansion, merging, checking, and every error in one pass."""
 
+from heliograph.pipeline.config.load import load
 from heliograph.pipeline.config.model import (
     SIGNAL_NAMES,
     SIGNALS,
@@ -22,4 +23,5 @@ __all__ = [
     "PipelineId",
     "PipelineSpec",
     "Telemetry",
+    "load",
 ]

@@ -1,0 +1,224 @@
+"""Where configuration comes from: files, the environment, the command line, the web."""
+
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Sequence as Several
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from heliograph.errors import ConfigError, Place, Problem
+from heliograph.pipeline.config.names import suggestion
+from heliograph.pipeline.config.yaml_source import (
+    Entry,
+    Mapping,
+    Node,
+    Scalar,
+    is_null,
+    plain,
+    read,
+)
+
+SCHEMES = ("env", "file", "http", "https", "yaml")
+MAX_SOURCES = 100
+MAX_BYTES = 16 * 2**20
+HTTP_TIMEOUT = 10.0
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+
+
+class SourceError(Exception):
+    """A source could not be read; ``fix`` says what to do."""
+
+    def __init__(self, message: str, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+def split(uri: str) -> tuple[str, str] | None:
+    """Return (scheme, rest) of ``scheme:rest``, None when there is no scheme."""
+    match = _URI.fullmatch(uri)
+    return (match[1], match[2]) if match else None
+
+
+def read_file(path: str) -> str:
+    """Return the text of a file.
+
+    Raises: SourceError.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except IsADirectoryError:
+        raise SourceError(
+            "is a directory", f"name a file in it, such as {Path(path) / 'config.yaml'}"
+        ) from None
+    except FileNotFoundError:
+        raise SourceError("no such file", _near(Path(path))) from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"is not UTF-8 text at byte {error.start}", "save it as UTF-8") from None
+
+
+def _near(path: Path) -> str:
+    try:
+        others = sorted(p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"})
+    except OSError:
+        return f"the folder {path.parent} does not exist either"
+    if not others:
+        return f"there is no YAML file in {path.parent.absolute()}"
+    return suggestion(path.name, others[:10])
+
+
+def read_url(url: str) -> str:
+    """Return the text behind an ``http:`` or ``https:`` address.
+
+    Raises: SourceError, which never repeats the address's credentials.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT) as response:  # noqa: S310 - callers pass http(s) only
+            data: bytes = response.read(MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise SourceError(f"the server answers {error.code}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or type(error).__name__
+        raise SourceError(f"cannot be fetched: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise SourceError(f"is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise SourceError("is not UTF-8 text") from None
+
+
+def variable(name: str) -> str | None:
+    """Return an environment variable, None when it is not set.
+
+    Raises: SourceError when no variable can be called that.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise SourceError(
+            f"'{name}' is no name of an environment variable",
+            "use letters, digits and _, and do not begin with a digit",
+        )
+    return os.environ.get(name)
+
+
+def public(uri: str) -> str:
+    """Return a source's name for messages, without what may be secret in it."""
+    scheme, rest = split(uri) or ("file", uri)
+    if scheme in ("http", "https"):
+        parts = urlsplit(uri)
+        return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if scheme == "yaml":
+        return "--config yaml"
+    return uri if scheme == "env" else rest
+
+
+def read_source(uri: str) -> Node:
+    """Return what a ``--config`` names.
+
+    Raises: ConfigError.
+    """
+    scheme, rest = split(uri) or ("file", uri)
+    name = public(uri)
+    try:
+        if scheme == "file":
+            return read(read_file(rest), name)
+        if scheme == "yaml":
+            return read(rest, name)
+        if scheme in ("http", "https"):
+            return read(read_url(uri), name)
+        if scheme == "env":
+            text = variable(rest)
+            if text is None:
+                raise SourceError("the environment variable is not set")
+            return read(text, name)
+        raise SourceError(
+            f"'{scheme}:' is not a source that can be read", suggestion(scheme, SCHEMES)
+        )
+    except SourceError as error:
+        raise ConfigError([Problem("", str(error), error.fix, Place(name))]) from None
+
+
+def read_set(argument: str) -> Node:
+    """Return what a ``--set path=value`` means.
+
+    Raises: ConfigError.
+    """
+    path, equals, text = argument.partition("=")
+    place = Place(f"--set {path}")
+    if not equals or not path:
+        raise ConfigError(
+            [Problem("", "has no '='", "write --set processors.batch.timeout=2s", place)]
+        )
+    node = read(text, place.source)
+    keys = path.replace(".", "::") if "::" not in path else path
+    return nested(keys, node, place)
+
+
+def nested(path: str, node: Node, place: Place) -> Mapping:
+    """Return the maps that ``a::b::c: node`` stands for."""
+    for key in reversed(path.split("::")):
+        node = Mapping({key: Entry(place, node)}, place)
+    assert isinstance(node, Mapping)
+    return node
+
+
+def unfold(node: Mapping) -> Mapping:
+    """Return the map with its ``a::b`` keys written out."""
+    result = Mapping({}, node.place)
+    for key, entry in node.entries.items():
+        part = (
+            nested(key, entry.node, entry.place)
+            if "::" in key
+            else Mapping({key: entry}, node.place)
+        )
+        result = merge(result, part)
+    return result
+
+
+def merge(first: Mapping, second: Mapping) -> Mapping:
+    """Return both: maps deeply, everything else from ``second``; null wipes what was there."""
+    entries = dict(first.entries)
+    for key, entry in second.entries.items():
+        old = entries.get(key)
+        if old and isinstance(old.node, Mapping) and isinstance(entry.node, Mapping):
+            entry = Entry(old.place, merge(old.node, entry.node))  # noqa: PLW2901
+        entries[key] = entry
+    return Mapping(entries, first.place if first.entries else second.place)
+
+
+def gather(sources: Several[str], sets: Several[str]) -> Mapping:
+    """Return all sources merged, then the ``--set`` arguments.
+
+    Raises: ConfigError with what is wrong in each of them.
+    """
+    result = Mapping({}, Place(public(sources[0]) if sources else "--config"))
+    problems: list[Problem] = []
+    if len(sources) > MAX_SOURCES:
+        problems.append(Problem("", f"--config stands there {len(sources)} times, over 100"))
+    for reader, argument in [
+        *((read_source, uri) for uri in sources[:MAX_SOURCES]),
+        *((read_set, item) for item in sets),
+    ]:
+        try:
+            node = reader(argument)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if isinstance(node, Mapping):
+            result = merge(result, unfold(node))
+        elif not is_null(node):
+            what = "a list" if not isinstance(node, Scalar) else f"{type(plain(node)).__name__}"
+            problems.append(
+                Problem("", f"is {what}, not a map", "begin with receivers:, …", node.place)
+            )
+    if problems:
+        raise ConfigError(problems)
+    return result
