@@ -33,7 +33,9 @@ meters = MeterProvider(resource=resource, metric_readers=[reader])
 metrics.set_meter_provider(meters)
 
 logs = LoggerProvider(resource=resource)
-logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(), schedule_delay_millis=1000))
+logs.add_log_record_processor(
+    BatchLogRecordProcessor(OTLPLogExporter(), schedule_delay_millis=1000)
+)
 set_logger_provider(logs)
 
 log = logging.getLogger("shop")

@@ -58,7 +58,11 @@ class Registry:
             spec.loader.exec_module(module)
         except Exception as error:
             raise BrokenComponent(f"cannot be loaded: {type(error).__name__}: {error}") from error
-        kinds = [kind for kind in Kind if hasattr(module, kind.class_name)]
+        kinds = [
+            kind
+            for kind in Kind
+            if getattr(getattr(module, kind.class_name, None), "__module__", "") == name
+        ]
         if not kinds:
             names = ", ".join(kind.class_name for kind in Kind)
             raise BrokenComponent(f"has no class named {names}")
