@@ -9,24 +9,18 @@ Source: the Collector's healthcheckextension.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import datetime
 import json
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any
 
 from heliograph.errors import ConfigError, Problem
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
 from heliograph.pipeline.fields import Duration, Field, Seconds
+from heliograph.pipeline.http import Request, Response, Server
 from heliograph.pipeline.telemetry import Failure, State
 
 READY = "/ready"
-
-_HEAD = 16 * 1024
-_PATIENCE = 5.0
 
 
 class ResponseBody(ComponentConfig):
@@ -106,7 +100,7 @@ class Core:
 
 
 class Extension:
-    """A small HTTP/1.1 server: one request a connection, heads up to 16 KiB."""
+    """Serves the two pages."""
 
     signals: frozenset[Signal] = frozenset()
 
@@ -116,22 +110,17 @@ class Extension:
         self._clock = settings.clock
         self._log = settings.log
         self._core = Core(config, settings.clock.monotonic())
-        self._since = datetime.datetime.now(datetime.UTC)
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
+        self._server = Server(self._answer, settings.log)
 
     @property
     def port(self) -> int:
         """The port that is listened on; after ``start``."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._server.port
 
     async def start(self) -> None:
         host, _, port = self._config.endpoint.rpartition(":")
         try:
-            self._server = await asyncio.start_server(
-                self._accept, host.strip("[]") or None, int(port), limit=_HEAD
-            )
+            await self._server.start(host.strip("[]") or None, int(port))
         except OSError as error:
             raise ConfigError(
                 [Problem("endpoint", f"cannot listen on {self._config.endpoint}: {error.strerror}")]
@@ -139,66 +128,22 @@ class Extension:
         self._log.info("answers probes on http://%s%s", self._config.endpoint, self._config.path)
 
     async def stop(self) -> None:
-        if self._server is None:
-            return
-        self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-        await self._server.wait_closed()
-        self._server = None
+        await self._server.stop()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.create_task(self._talk(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; whoever breaks off or dawdles is dropped."""
-        dropped = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
-        try:
-            with contextlib.suppress(*dropped):
-                async with asyncio.timeout(_PATIENCE):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
-                    await writer.drain()
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-    def _answer(self, head: bytes) -> bytes:
-        method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
-        path = rest.partition(" ")[0].partition("?")[0]
-        if path not in (self._config.path, READY):
-            return self._response(HTTPStatus.NOT_FOUND, "", method)
-        if method not in ("GET", "HEAD"):
-            return self._response(HTTPStatus.METHOD_NOT_ALLOWED, "", method)
+    async def _answer(self, request: Request) -> Response:
         telemetry, now = self._telemetry, self._clock.monotonic()
-        if path == self._config.path:
+        extra = self._config.response_headers
+        if request.path == self._config.path:
             good = self._core.alive(telemetry.state, telemetry.failing, now)
-        else:
+        elif request.path == READY:
             good = telemetry.state is State.RUNNING
+        else:
+            return Response(404, b"no such page\n", headers=extra)
+        status = 200 if good else 503
         fixed = self._config.response_body
-        body = fixed.healthy if good else fixed.unhealthy
-        if not body:
-            report = self._core.report(telemetry.state, telemetry.failing, now)
-            body = json.dumps({"upSince": self._since.isoformat(), **report}) + "\n"
-        return self._response(
-            HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body, method
-        )
-
-    def _response(self, status: HTTPStatus, body: str, method: str) -> bytes:
-        content = body.encode()
-        kind = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
-        headers = {
-            "Content-Type": kind,
-            "Content-Length": str(len(content)),
-            "Connection": "close",
-            **({"Allow": "GET, HEAD"} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}),
-            **self._config.response_headers,
-        }
-        lines = [f"HTTP/1.1 {status.value} {status.phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-        return head + (b"" if method == "HEAD" else content)
+        text = fixed.healthy if good else fixed.unhealthy
+        if text:
+            return Response(status, text.encode(), headers=extra)
+        report = self._core.report(telemetry.state, telemetry.failing, now)
+        body = json.dumps(report).encode() + b"\n"
+        return Response(status, body, "application/json", extra)

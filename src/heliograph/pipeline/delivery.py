@@ -2,9 +2,9 @@
 
 ::
 
-    consume ─▶ waiting room ─▶ slot (num_consumers) ─▶ attempt (timeout) ─▶ exporter
-                    ▲                                        │ Retry
-                    └────────────── back-off ◀───────────────┘
+    consume ─▶ batch? ─▶ waiting room ─▶ slot (num_consumers) ─▶ attempt (timeout) ─▶ exporter
+                              ▲                                        │ Retry
+                              └────────────── back-off ◀───────────────┘
 
 Until there is a journal, an acknowledgement means delivered: a batch stays at most `PATIENCE`, less
 if its sender's deadline is nearer; then the sender hears `Retry` and keeps it. A sender that is
@@ -23,6 +23,7 @@ from typing import Literal
 from heliograph.errors import Problem, Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.backoff import Gate, Intervals
+from heliograph.pipeline.batching import Batcher, Sizes
 from heliograph.pipeline.component import ComponentConfig, Exporter, Settings
 from heliograph.pipeline.fields import Duration, Field
 from heliograph.pipeline.outcomes import Outcomes
@@ -66,6 +67,38 @@ class RetryConfig(ComponentConfig):
                 )
 
 
+class PartitionConfig(ComponentConfig):
+    """``sending_queue.batch.partition``."""
+
+    metadata_keys: list[str] = Field(
+        [], description="Merge only requests with equal values of these request metadata."
+    )
+
+
+class QueueBatchConfig(ComponentConfig):
+    """``sending_queue.batch``: merging in front of the exporter."""
+
+    flush_timeout: Duration = Field(
+        "200ms", gt=0, description="Longest wait of a request for the one in flight before it."
+    )
+    min_size: int = Field(8192, ge=0, description="Send at once when so much waits.")
+    max_size: int = Field(0, ge=0, description="Largest merged request; 0 for no bound.")
+    sizer: Literal["items", "bytes"] = Field(
+        "items", description="What min_size and max_size count."
+    )
+    partition: PartitionConfig = Field(
+        PartitionConfig(), description="What may be merged with what."
+    )
+
+    def check(self) -> Iterator[Problem]:
+        if self.max_size and self.max_size < self.min_size:
+            yield Problem(
+                "max_size",
+                f"is {self.max_size}, below min_size ({self.min_size})",
+                fix=f"use {self.min_size} or more, or 0 for no bound",
+            )
+
+
 class QueueConfig(ComponentConfig):
     """``sending_queue``: concurrency, and who may wait for it."""
 
@@ -86,6 +119,9 @@ class QueueConfig(ComponentConfig):
     )
     wait_for_result: bool = Field(
         False, description="Acknowledge only what was delivered; so far always the case."
+    )
+    batch: QueueBatchConfig | None = Field(
+        None, description="Merge requests that wait; off when not given."
     )
     storage: str | None = Field(None, description="Extension that keeps what waits on disk.")
 
@@ -149,6 +185,7 @@ class Delivery:
         self._attempts: dict[int, _Place] = {}
         self._serial = 0
         self._sweeper: asyncio.Task[None] | None = None
+        self._batcher = self._make_batcher(queue.batch)
         for name, read in (
             ("queue_size", lambda: self._waiting_size),
             ("queue_capacity", lambda: self._bound),
@@ -159,14 +196,33 @@ class Delivery:
     async def start(self) -> None:
         await self._exporter.start()
 
+    async def consume(self, batch: Batch) -> None:
+        if self._batcher is None:
+            await self._deliver(batch)
+        else:
+            await self._batcher.consume(batch)
+
     async def stop(self) -> None:
+        if self._batcher is not None:
+            await self._batcher.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
             self._sweeper = None
         await self._exporter.stop()
 
-    async def consume(self, batch: Batch) -> None:
+    def _make_batcher(self, config: QueueBatchConfig | None) -> Batcher | None:
+        if config is None:
+            return None
+        return Batcher(
+            self._deliver,
+            Sizes(config.min_size, config.max_size, config.flush_timeout),
+            self._clock,
+            keys=config.partition.metadata_keys,
+            in_bytes=config.sizer == "bytes",
+        )
+
+    async def _deliver(self, batch: Batch) -> None:
         leave_by = 0.0
         attempts = 0
         delay = 0.0

@@ -23,6 +23,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
     (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",
+    (Kind.PROCESSOR, "batch"): "heliograph.processors.batch",
 }
 """(section, type) -> module."""
 
