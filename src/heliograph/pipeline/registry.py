@@ -8,7 +8,7 @@ names under ``service.components`` is a component of the type that the file is c
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -39,10 +39,13 @@ class BrokenComponent(Exception):
 
 
 class Registry:
-    """The components that there are: built in, installed, and from files."""
+    """The components that there are: built in, installed, and from files.
 
-    def __init__(self) -> None:
-        self._modules: dict[tuple[Kind, str], str | ModuleType] = {**_installed(), **BUILTIN}
+    ``builtin`` narrows what is built in.
+    """
+
+    def __init__(self, builtin: Mapping[tuple[Kind, str], str] = BUILTIN) -> None:
+        self._modules: dict[tuple[Kind, str], str | ModuleType] = {**_installed(), **builtin}
 
     def add_file(self, path: Path) -> list[Kind]:
         """Take the component of a Python file; return the sections that it can stand in.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +11,7 @@ from heliograph.errors import ConfigError, Place, Problem
 from heliograph.pipeline.component import ComponentConfig, ComponentId, Kind
 from heliograph.pipeline.config import known
 from heliograph.pipeline.config.expand import Expander
+from heliograph.pipeline.config.gates import parse
 from heliograph.pipeline.config.model import ComponentSpec, Config, Telemetry
 from heliograph.pipeline.config.names import nearest, suggestion
 from heliograph.pipeline.config.pipelines import Pipelines, parse_id, unused
@@ -36,12 +36,12 @@ SERVICE_KEYS = ("telemetry", "extensions", "pipelines", "components")
 _MIN_SECRET = 4
 
 
-def load(sources: Several[str], sets: Several[str] = ()) -> Config:
-    """Return the configuration that ``--config`` and ``--set`` arguments describe.
+def load(sources: Several[str], sets: Several[str] = (), *, gates: Several[str] = ()) -> Config:
+    """Return the configuration that ``--config``, ``--set`` and ``--feature-gates`` describe.
 
     Raises: ConfigError with everything that is wrong, in file order.
     """
-    loader = Loader(sources, sets)
+    loader = Loader(sources, sets, gates)
     config = loader.config()
     if config is None:
         raise ConfigError(loader.problems)
@@ -54,6 +54,7 @@ class Loader:
 
     sources: Several[str]
     sets: Several[str] = ()
+    gates: Several[str] = ()
     registry: Registry = field(default_factory=Registry)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -84,12 +85,16 @@ class Loader:
             warnings=tuple(self.warnings),
             sources=tuple(self.sources),
             sets=tuple(self.sets),
+            gates=tuple(self.gates),
         )
 
     def resolve(self) -> None:
         """Read, merge and expand into ``root``."""
+        on, warnings = parse(self.gates)
+        self.warnings += warnings
+        append = "confmap.enableMergeAppendOption" in on
         expander = Expander(self.problems, self.warnings)
-        node = expander.expand(gather(self.sources, self.sets))
+        node = expander.expand(gather(self.sources, self.sets, append=append))
         assert isinstance(node, Mapping)
         self.root = node
 
@@ -212,7 +217,7 @@ class Loader:
 
     def _unknown_type(self, kind: Kind, type: str, path: Path, place: Place) -> None:
         names = self.registry.names(kind)
-        there = f"there are {', '.join(names)}" if names else f"there are no {kind} yet"
+        there = f"available: {', '.join(names)}" if names else f"there are no {kind} yet"
         real = known.types(kind)
         if type in real:
             self._wrong(path, f"the {kind.singular} '{type}' is not supported yet", place, there)
@@ -385,9 +390,3 @@ def _named(node: Node, path: Path) -> list[tuple[Path, Scalar]]:
         for number, item in enumerate(node.items):
             found += _named(item, (*path, number))
     return found
-
-
-def component_model(module: ModuleType) -> type[ComponentConfig]:
-    """Return the configuration model of a component's module."""
-    model: type[ComponentConfig] = module.Config
-    return model

@@ -112,6 +112,7 @@ class Config:
     sources: tuple[str, ...] = ()
     """What ``load`` was called with, for a reload."""
     sets: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
 
     def component(self, kind: Kind, id: ComponentId) -> ComponentSpec:
         """Return a configured component; a connector stands for a receiver or an exporter too."""

@@ -4,16 +4,18 @@ import re
 from collections.abc import Iterable
 
 from heliograph.errors import Place
+from heliograph.pipeline.component import Kind
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence
 
 Path = tuple[str | int, ...]
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 _SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)|secret|token$|tokens$|api_?key|credential|authorization|headers"
-    r"|private_key|key_pem|cookie",
+    r"pass(word|wd|phrase)|secret|tokens?$|api_?key|credential|authorization|private_key|key_pem"
+    r"|^(request_|response_|custom_)?headers$",
     re.IGNORECASE,
 )
+_SECTIONS = tuple(Kind)
 HIDDEN = "**********"
 
 
@@ -72,5 +74,9 @@ def place_of(node: Node, path: Path) -> Place:
 
 
 def looks_secret(path: Path) -> bool:
-    """Tell whether a name on the path says that what stands there is nobody's business."""
-    return any(isinstance(step, str) and _SECRET_NAME.search(step) for step in path)
+    """Tell whether a name on the path says that what stands there is nobody's business.
+
+    The ids of components say nothing.
+    """
+    names = path[2:] if path[:1] and path[0] in _SECTIONS else path
+    return any(isinstance(step, str) and _SECRET_NAME.search(step) for step in names)

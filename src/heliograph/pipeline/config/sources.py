@@ -15,7 +15,9 @@ from heliograph.pipeline.config.yaml_source import (
     Mapping,
     Node,
     Scalar,
+    Sequence,
     is_null,
+    moved,
     plain,
     read,
 )
@@ -24,6 +26,8 @@ SCHEMES = ("env", "file", "http", "https", "yaml")
 MAX_SOURCES = 100
 MAX_BYTES = 16 * 2**20
 HTTP_TIMEOUT = 10.0
+
+Keys = tuple[str, ...]
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -157,7 +161,7 @@ def read_set(argument: str) -> Node:
         raise ConfigError(
             [Problem("", "has no '='", "write --set processors.batch.timeout=2s", place)]
         )
-    node = read(text, place.source)
+    node = moved(read(text, place.source), place, None)
     keys = path.replace(".", "::") if "::" not in path else path
     return nested(keys, node, place)
 
@@ -183,18 +187,36 @@ def unfold(node: Mapping) -> Mapping:
     return result
 
 
-def merge(first: Mapping, second: Mapping) -> Mapping:
-    """Return both: maps deeply, everything else from ``second``; null wipes what was there."""
+def merge(first: Mapping, second: Mapping, *, append: bool = False, path: Keys = ()) -> Mapping:
+    """Return both: maps deeply, everything else from ``second``; null wipes what was there.
+
+    With ``append`` the lists of ``service`` that name components grow instead.
+    """
     entries = dict(first.entries)
     for key, entry in second.entries.items():
         old = entries.get(key)
-        if old and isinstance(old.node, Mapping) and isinstance(entry.node, Mapping):
-            entry = Entry(old.place, merge(old.node, entry.node))  # noqa: PLW2901
+        here = (*path, key)
+        node = entry.node
+        if old and isinstance(old.node, Mapping) and isinstance(node, Mapping):
+            entry = Entry(old.place, merge(old.node, node, append=append, path=here))  # noqa: PLW2901
+        elif append and old and isinstance(old.node, Sequence) and isinstance(node, Sequence):
+            entry = Entry(old.place, _appended(old.node, node, here))  # noqa: PLW2901
         entries[key] = entry
     return Mapping(entries, first.place if first.entries else second.place)
 
 
-def gather(sources: Several[str], sets: Several[str]) -> Mapping:
+def _appended(first: Sequence, second: Sequence, path: Keys) -> Sequence:
+    grows = path == ("service", "extensions") or (
+        path[:2] == ("service", "pipelines") and path[-1] in ("receivers", "exporters")
+    )
+    if not grows:
+        return second
+    there = [plain(item) for item in first.items]
+    new = tuple(item for item in second.items if plain(item) not in there)
+    return Sequence((*first.items, *new), first.place)
+
+
+def gather(sources: Several[str], sets: Several[str], *, append: bool = False) -> Mapping:
     """Return all sources merged, then the ``--set`` arguments.
 
     Raises: ConfigError with what is wrong in each of them.
@@ -213,7 +235,7 @@ def gather(sources: Several[str], sets: Several[str]) -> Mapping:
             problems += error.problems
             continue
         if isinstance(node, Mapping):
-            result = merge(result, unfold(node))
+            result = merge(result, unfold(node), append=append)
         elif not is_null(node):
             what = "a list" if not isinstance(node, Scalar) else f"{type(plain(node)).__name__}"
             problems.append(

@@ -134,7 +134,7 @@ def read_value(text: str, place: Place, origin: str) -> Node:
     return node
 
 
-def moved(node: Node, place: Place, origin: str) -> Node:
+def moved(node: Node, place: Place, origin: str | None) -> Node:
     """Return the node as if all of it stood at ``place`` and came from ``origin``."""
     if isinstance(node, Scalar):
         return replace(node, place=place, origin=origin)
