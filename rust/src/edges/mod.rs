@@ -5,6 +5,7 @@ pub mod admission;
 pub mod compress;
 pub mod events;
 pub mod runtime;
+pub mod server;
 pub mod status;
 
 pub mod py;

@@ -1,12 +1,56 @@
 //! Python's view of the edges.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::admission::{self, Admission, Refusal};
 use super::events::Events;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyEvents>()
+    module.add_class::<PyEvents>()?;
+    module.add_class::<PyAdmission>()?;
+    module.add_function(wrap_pyfunction!(py_admission, module)?)?;
+    super::server::py::register(module)
+}
+
+/// The byte budget of this process.
+#[pyclass(name = "Admission", module = "heliograph._core", frozen)]
+struct PyAdmission(&'static Admission);
+
+#[pymethods]
+impl PyAdmission {
+    /// Bytes that the core holds: bodies being read, batches, sends.
+    #[getter]
+    fn used(&self) -> usize {
+        self.0.used()
+    }
+
+    /// The most bytes that may be held; None is no limit.
+    #[getter]
+    fn limit(&self) -> Option<usize> {
+        self.0.limit()
+    }
+
+    #[setter]
+    fn set_limit(&self, limit: Option<usize>) {
+        self.0.set_limit(limit);
+    }
+
+    /// Refuse every new request with this reason, to come again `after` seconds; None ends it.
+    #[pyo3(signature = (reason, after=1.0))]
+    fn refuse(&self, reason: Option<String>, after: f64) {
+        let after = Duration::try_from_secs_f64(after).unwrap_or_default();
+        self.0.refuse(reason.map(|reason| Refusal { reason, after }));
+    }
+}
+
+/// Return the byte budget of this process.
+#[pyfunction]
+#[pyo3(name = "admission")]
+fn py_admission() -> PyAdmission {
+    PyAdmission(admission::admission())
 }
 
 /// Makes the Python object of an event; runs with the interpreter attached, while draining.

@@ -74,18 +74,25 @@ pub struct Status {
     pub message: String,
     /// RetryInfo: how long the sender should wait.
     pub retry_after: Option<Duration>,
+    /// The HTTP status where it is not the code's usual one.
+    pub http: Option<u16>,
 }
 
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 impl Status {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, http: None }
     }
 
     /// "Try again": nothing was kept.
     pub fn retry(message: impl Into<String>, after: Duration) -> Self {
-        Self { code: Code::Unavailable, message: message.into(), retry_after: Some(after) }
+        Self { retry_after: Some(after), ..Self::new(Code::Unavailable, message) }
+    }
+
+    /// What HTTP says.
+    pub fn http(&self) -> u16 {
+        self.http.unwrap_or(self.code.http())
     }
 
     /// `google.rpc.Status` in protobuf.

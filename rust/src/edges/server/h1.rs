@@ -1,0 +1,117 @@
+//! An HTTP/1.1 connection.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep_until};
+
+use super::body::Incoming;
+use super::io::{Activity, Watched};
+use super::{Door, Phase, Phases};
+use crate::wire::Context;
+
+/// The body of an answer: there at once.
+struct Once(Option<Bytes>);
+
+impl Body for Once {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}
+
+/// Serve a connection until it ends.
+pub async fn run(
+    door: Arc<Door>,
+    io: Watched,
+    activity: Arc<Activity>,
+    context: Arc<Context>,
+    mut phases: Phases,
+) {
+    let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+        let (door, context, active) = (door.clone(), context.clone(), activity.request());
+        async move {
+            let (parts, body) = request.into_parts();
+            let mut body = Incoming::H1(body);
+            let response = super::http::answer(&door, &context, parts, &mut body).await.response;
+            drop(active);
+            Ok::<_, Infallible>(
+                response.map(|body| Once(Some(body).filter(|body| !body.is_empty()))),
+            )
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .keep_alive(door.settings.keep_alives)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let started = Instant::now();
+    if phases.stopping() {
+        connection.as_mut().graceful_shutdown();
+    }
+    let mut look = started;
+    loop {
+        tokio::select! {
+            biased;
+            // Whether it ended well only the client can care.
+            _ended = connection.as_mut() => return,
+            phase = phases.next() => match phase {
+                Phase::Run => {}
+                Phase::Drain => connection.as_mut().graceful_shutdown(),
+                Phase::Kill => return,
+            },
+            () = sleep_until(look) => match next_look(&door, &activity, started) {
+                Some(next) => look = next,
+                None => return,
+            },
+        }
+    }
+}
+
+/// When to look at the time-outs again; `None` when one has passed.
+fn next_look(door: &Door, activity: &Activity, started: Instant) -> Option<Instant> {
+    let settings = &door.settings;
+    let now = Instant::now();
+    let at = |millis: u64| started + Duration::from_millis(millis);
+    let blocked = activity.blocked.load(Relaxed);
+    if blocked > 0 && now >= at(blocked) + settings.write_timeout {
+        return None;
+    }
+    let mut soonest = now + settings.write_timeout.min(settings.header_timeout);
+    if !activity.active() {
+        let fresh = activity.fresh.load(Relaxed);
+        let limit = if fresh > 0 {
+            Some(at(fresh) + settings.header_timeout)
+        } else {
+            settings.keepalive.max_idle.map(|idle| at(activity.done.load(Relaxed)) + idle)
+        };
+        if let Some(limit) = limit {
+            if now >= limit {
+                return None;
+            }
+            soonest = soonest.min(limit);
+        }
+    }
+    Some(soonest.max(now + Duration::from_millis(20)))
+}

@@ -1,0 +1,258 @@
+//! Python's view of the server.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pyo3::conversion::FromPyObjectOwned;
+use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::sync::oneshot;
+
+use super::io::Enforcement;
+use super::tls::Pem;
+use super::{
+    Call, Codings, Cors, Endpoint, Keepalive, Outcome, Protocol, Server, Settings, TlsSettings,
+};
+use crate::edges::py::{Event, PyEvents};
+use crate::edges::status::{Code, Status, jittered};
+use crate::wire::py::{PyBatch, PySignal};
+use crate::wire::{Batch, Context};
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyServer>()?;
+    module.add_class::<PyRequest>()
+}
+
+/// One export request that waits for its answer; dropped unanswered, the sender hears "try
+/// again".
+#[pyclass(name = "OtlpRequest", module = "heliograph._core", frozen)]
+struct PyRequest {
+    batch: Batch,
+    headers: Option<HeaderMap>,
+    reply: Mutex<Option<oneshot::Sender<Outcome>>>,
+}
+
+impl PyRequest {
+    fn answer(&self, outcome: Outcome) -> bool {
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        reply.is_some_and(|reply| reply.send(outcome).is_ok())
+    }
+}
+
+#[pymethods]
+impl PyRequest {
+    #[getter]
+    fn signal(&self) -> PySignal {
+        self.batch.signal.into()
+    }
+
+    #[getter]
+    fn batch(&self) -> PyBatch {
+        PyBatch(self.batch.clone())
+    }
+
+    /// When the sender stops waiting, on the scale of `time.monotonic`.
+    #[getter]
+    fn deadline(&self) -> Option<f64> {
+        let deadline = self.batch.context.deadline?;
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        Some(monotonic() + left.as_secs_f64())
+    }
+
+    /// Headers by lower-case name, several values joined by commas; empty unless the server was
+    /// told to keep them.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let headers = PyDict::new(py);
+        for name in self.headers.iter().flat_map(HeaderMap::keys) {
+            let values = self.headers.iter().flat_map(|headers| headers.get_all(name));
+            let values: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            headers.set_item(name.as_str(), values.join(", "))?;
+        }
+        Ok(headers)
+    }
+
+    /// The batch with an authenticator's claims in its context.
+    fn authenticated(&self, claims: Vec<(String, String)>) -> PyBatch {
+        let mut batch = self.batch.clone();
+        batch.context = Arc::new(Context { auth: claims, ..(*batch.context).clone() });
+        PyBatch(batch)
+    }
+
+    /// Answer that the batch is delivered; false when nobody waits for it any more.
+    #[pyo3(signature = (rejected=0, message=""))]
+    fn ok(&self, rejected: u64, message: &str) -> bool {
+        self.answer(Outcome::Ok { rejected, message: message.into() })
+    }
+
+    /// Answer with a gRPC status; `retry_after` seconds make it "try again", jittered and at most
+    /// two seconds.
+    #[pyo3(signature = (code, message, retry_after=None))]
+    fn fail(&self, code: u32, message: String, retry_after: Option<f64>) -> bool {
+        let mut status = Status::new(Code::from_number(code), message);
+        status.retry_after = retry_after.map(|after| jittered(seconds(after)));
+        self.answer(Outcome::Fail(status))
+    }
+}
+
+fn monotonic() -> f64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` outlives the call; CLOCK_MONOTONIC always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// Seconds from Python; what is no duration is zero.
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or_default()
+}
+
+/// A listening OTLP server.
+#[pyclass(name = "OtlpServer", module = "heliograph._core", frozen)]
+struct PyServer {
+    server: Server,
+    events: Arc<crate::edges::events::Events<Event>>,
+}
+
+#[pymethods]
+impl PyServer {
+    /// Bind and begin to serve; each request becomes an event for `on_request`.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        events: &PyEvents,
+        on_request: Py<PyAny>,
+        settings: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let settings = read_settings(settings)?;
+        let target = Arc::new(on_request);
+        let (queue, events) = (events.0.clone(), events.0.clone());
+        let handler = move |call: Call| {
+            let Call { batch, headers, reply } = call;
+            let request = PyRequest { batch, headers, reply: Mutex::new(Some(reply)) };
+            queue.push(Event {
+                target: target.clone(),
+                payload: Box::new(|py| Ok(Bound::new(py, request)?.into_any())),
+            });
+        };
+        let server =
+            py.detach(|| Server::start(settings, Box::new(handler))).map_err(
+                |error| match error.raw_os_error() {
+                    Some(errno) => PyOSError::new_err((errno, error.to_string())),
+                    None => PyOSError::new_err(error.to_string()),
+                },
+            )?;
+        Ok(Self { server, events })
+    }
+
+    /// The address that is really bound: `host:port`, or the path of a Unix socket.
+    #[getter]
+    fn address(&self) -> &str {
+        &self.server.address
+    }
+
+    /// How many requests never reached `on_request`: (refused for want of memory, invalid).
+    fn turned_away(&self) -> (u64, u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let counts = &self.server.door().counts;
+        (counts.refused.load(Relaxed), counts.invalid.load(Relaxed))
+    }
+
+    /// Take nothing new, let requests finish within `grace` seconds, then close all; call
+    /// `done(None)` on the loop at the end.
+    fn stop(&self, grace: f64, done: Py<PyAny>) {
+        let (events, target) = (self.events.clone(), Arc::new(done));
+        self.server.stop(seconds(grace), move || {
+            events.push(Event { target, payload: Box::new(|py| Ok(py.None().into_bound(py))) });
+        });
+    }
+}
+
+/// An entry of the settings.
+fn get<'py, T: FromPyObjectOwned<'py>>(settings: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+    let value = settings.get_item(name)?.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+    value.extract().map_err(Into::into)
+}
+
+fn duration(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Duration> {
+    Ok(seconds(get(settings, name)?))
+}
+
+fn maybe(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>> {
+    Ok(get::<Option<f64>>(settings, name)?.map(seconds))
+}
+
+fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
+    let unix: Option<PathBuf> = get(settings, "unix")?;
+    let (host, port): (String, u16) = (get(settings, "host")?, get(settings, "port")?);
+    let signals: Vec<PySignal> = get(settings, "signals")?;
+    let paths: Vec<(String, PySignal)> = get(settings, "paths")?;
+    let response_headers: Vec<(String, String)> = get(settings, "response_headers")?;
+    let header = |(name, value): (String, String)| {
+        let invalid = || PyValueError::new_err(format!("{name} cannot be a header"));
+        let name = HeaderName::from_str(&name).map_err(|_| invalid())?;
+        Ok((name.clone(), HeaderValue::from_str(&value).map_err(|_| invalid())?))
+    };
+    let cors: Option<Bound<'_, PyDict>> = get(settings, "cors")?;
+    let tls: Option<Bound<'_, PyDict>> = get(settings, "tls")?;
+    Ok(Settings {
+        protocol: if get(settings, "grpc")? { Protocol::Grpc } else { Protocol::Http },
+        endpoint: unix.map_or(Endpoint::Tcp(host, port), Endpoint::Unix),
+        signals: signals.into_iter().map(Into::into).collect(),
+        paths: paths.into_iter().map(|(path, signal)| (path, signal.into())).collect(),
+        max_bytes: get(settings, "max_bytes")?,
+        max_streams: get(settings, "max_streams")?,
+        include_metadata: get(settings, "include_metadata")?,
+        keep_headers: get(settings, "keep_headers")?,
+        codings: Codings(get(settings, "codings")?),
+        header_timeout: duration(settings, "header_timeout")?,
+        body_timeout: duration(settings, "body_timeout")?,
+        write_timeout: duration(settings, "write_timeout")?,
+        keep_alives: get(settings, "keep_alives")?,
+        keepalive: Keepalive {
+            max_idle: maybe(settings, "max_idle")?,
+            max_age: maybe(settings, "max_age")?,
+            max_age_grace: maybe(settings, "max_age_grace")?,
+            time: duration(settings, "ping_time")?,
+            timeout: duration(settings, "ping_timeout")?,
+            enforcement: Enforcement {
+                min_time: duration(settings, "ping_min_time")?,
+                permit_without_stream: get(settings, "ping_without_stream")?,
+            },
+        },
+        cors: cors.as_ref().map(read_cors).transpose()?,
+        response_headers: response_headers.into_iter().map(header).collect::<PyResult<_>>()?,
+        tls: tls.as_ref().map(read_tls).transpose()?,
+    })
+}
+
+fn read_cors(cors: &Bound<'_, PyDict>) -> PyResult<Cors> {
+    Ok(Cors {
+        origins: get(cors, "allowed_origins")?,
+        headers: get(cors, "allowed_headers")?,
+        exposed: get(cors, "exposed_headers")?,
+        max_age: get(cors, "max_age")?,
+    })
+}
+
+fn read_tls(tls: &Bound<'_, PyDict>) -> PyResult<TlsSettings> {
+    let pem = |name: &str| -> PyResult<Option<Pem>> {
+        let file: Option<PathBuf> = get(tls, &format!("{name}_file"))?;
+        let text: Option<String> = get(tls, &format!("{name}_pem"))?;
+        Ok(file.map(Pem::File).or(text.map(Pem::Text)))
+    };
+    let missing = || PyRuntimeError::new_err("a TLS server needs a certificate and a key");
+    Ok(TlsSettings {
+        cert: pem("cert")?.ok_or_else(missing)?,
+        key: pem("key")?.ok_or_else(missing)?,
+        client_ca: pem("client_ca")?,
+        versions: get(tls, "versions")?,
+        cipher_suites: get(tls, "cipher_suites")?,
+        reload_interval: maybe(tls, "reload_interval")?,
+    })
+}
