@@ -34,7 +34,8 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
         with asyncio.Runner() as runner:
             return runner.run(_serve(config, log, drain))
     except ConfigError as error:
-        print(error, file=errors or sys.stderr)
+        placed = ConfigError(config.placed(problem) for problem in error.problems)
+        print(placed, file=errors or sys.stderr)
         return FAILED
 
 

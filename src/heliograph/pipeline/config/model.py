@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -113,6 +113,12 @@ class Config:
     """What ``load`` was called with, for a reload."""
     sets: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
+    place: Callable[[str], Place | None] = lambda path: None
+    """Find where a dotted path is written."""
+
+    def placed(self, problem: Problem) -> Problem:
+        """Return a problem that was found later with the place that its path has here."""
+        return problem if problem.place else replace(problem, place=self.place(problem.path))
 
     def component(self, kind: Kind, id: ComponentId) -> ComponentSpec:
         """Return a configured component; a connector stands for a receiver or an exporter too."""

@@ -1,13 +1,13 @@
 """``service``: which components make which pipeline, and whether they fit together."""
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from heliograph.errors import Place, Problem
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentId, Kind
+from heliograph.pipeline.config.ids import parse_id
 from heliograph.pipeline.config.model import (
     SIGNAL_NAMES,
     SIGNALS,
@@ -21,27 +21,7 @@ from heliograph.pipeline.config.shape import describe
 from heliograph.pipeline.config.yaml_source import Entry, Node, Scalar, Sequence, is_null
 from heliograph.pipeline.config.yaml_source import Mapping as MapNode
 
-MAX_NAME = 1024
-_TYPE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}", re.ASCII)
 _ROLES = (Kind.RECEIVER, Kind.PROCESSOR, Kind.EXPORTER)
-
-
-def parse_id(text: str) -> tuple[str, str] | str:
-    """Return (type, name) of ``type/name``, or what is wrong with it."""
-    type, slash, name = (part.strip() for part in text.partition("/"))
-    if not _TYPE.fullmatch(type):
-        return "is no id: a type is letters, digits and _, and begins with a letter"
-    if slash and not name:
-        return "is no id: nothing follows the '/'"
-    if len(name) > MAX_NAME:
-        return f"is no id: the name is longer than {MAX_NAME} characters"
-    if any(unicodedata.category(letter)[0] in "ZC" or _symbol(letter) for letter in name):
-        return "is no id: the name has a space, a control character or a symbol"
-    return type, name
-
-
-def _symbol(letter: str) -> bool:
-    return unicodedata.category(letter).startswith("S")
 
 
 @dataclass
@@ -58,7 +38,7 @@ class Pipelines:
     """Reads ``service.pipelines`` against the configured components."""
 
     components: Mapping[tuple[Kind, ComponentId], ComponentSpec]
-    written: Mapping[Kind, set[ComponentId]]
+    written: Mapping[Kind, Collection[ComponentId]]
     """All ids of each section, those with problems of their own too."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -251,20 +231,14 @@ class Pipelines:
         self._wrong(use.path, what, use.place)
 
     def _cycle(self, edges: Mapping[PipelineId, set[PipelineId]]) -> None:
-        done: set[PipelineId] = set()
-        for begin in edges:
-            trail: list[PipelineId] = []
-            found = _find_cycle(begin, edges, trail, done)
-            if found:
-                names = " → ".join(str(id) for id in found)
-                place = self.result[found[0]].place
-                self._wrong(
-                    ("service", "pipelines", str(found[0])),
-                    f"feeds itself through connectors: {names}",
-                    place,
-                    "take one connector out",
-                )
-                return
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            cycle: list[PipelineId] = error.args[1][::-1]
+            names = " → ".join(str(id) for id in cycle)
+            path: Path = ("service", "pipelines", str(cycle[0]))
+            what = f"feeds itself through connectors: {names}"
+            self._wrong(path, what, self.result[cycle[0]].place, "take one connector out")
 
     def _example(self, role: Kind) -> str | None:
         options = sorted(str(id) for id in self.written[role])
@@ -272,24 +246,6 @@ class Pipelines:
 
     def _wrong(self, path: Path, message: str, place: Place, fix: str | None = None) -> None:
         self.problems.append(Problem(dotted(path), message, fix, place))
-
-
-def _find_cycle(
-    id: PipelineId,
-    edges: Mapping[PipelineId, set[PipelineId]],
-    trail: list[PipelineId],
-    done: set[PipelineId],
-) -> list[PipelineId] | None:
-    if id in trail:
-        return [*trail[trail.index(id) :], id]
-    if id in done:
-        return None
-    for to in sorted(edges.get(id, ()), key=str):
-        found = _find_cycle(to, edges, [*trail, id], done)
-        if found:
-            return found
-    done.add(id)
-    return None
 
 
 def _feeds(spec: ComponentSpec) -> Mapping[Signal, frozenset[Signal]]:
@@ -302,7 +258,7 @@ def _names(signals: frozenset[Signal]) -> str:
 
 
 def unused(
-    written: Mapping[Kind, set[ComponentId]], used: set[tuple[Kind, ComponentId]]
+    written: Mapping[Kind, Collection[ComponentId]], used: Collection[tuple[Kind, ComponentId]]
 ) -> Iterator[tuple[Kind, ComponentId]]:
     """Yield the components of pipelines that no pipeline names."""
     for kind in (Kind.RECEIVER, Kind.PROCESSOR, Kind.CONNECTOR, Kind.EXPORTER):

@@ -74,7 +74,7 @@ class Shaper:
         takes_anything = any(item.info.mode in ("before", "wrap") for item in decorators)
         if not isinstance(node, Mapping):
             return plain(node) if takes_anything else self._wrong(node, path, "a map")
-        known = dict(_keys(model))
+        known = dict(keys(model))
         result = {}
         for key, entry in node.entries.items():
             info = known.get(key)
@@ -239,7 +239,7 @@ class Shaper:
         return plain(node)
 
     def _unknown(self, place: Place, key: str, model: type[BaseModel], path: Path) -> None:
-        options = [name for name, _ in _keys(model)]
+        options = [name for name, _ in keys(model)]
         found = nearest(key, options)
         if found:
             self.meant.add((*path, found))
@@ -268,7 +268,7 @@ def describe(node: Node, *, hidden: bool = False) -> str:
     return f"is {node.text[:60]}"
 
 
-def _keys(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+def keys(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     """Yield what a key may be called, and its field."""
     for name, info in model.model_fields.items():
         alias = info.validation_alias or info.alias
@@ -278,11 +278,21 @@ def _keys(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
             yield str(alias or name), info
 
 
+def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
+    """Return the model of what stands at a path below ``model``."""
+    found: type[BaseModel] | None = model
+    for step in path:
+        if isinstance(step, str) and found is not None:
+            info = dict(keys(found)).get(step)
+            found = next(_models(info.annotation), None) if info else found
+    return found
+
+
 def _below(model: type[BaseModel], key: str, depth: int = 3) -> str | None:
     """Return the path of the option called ``key`` in a model inside ``model``."""
-    for name, info in _keys(model):
+    for name, info in keys(model):
         for inner in _models(info.annotation):
-            if any(name == key for name, _ in _keys(inner)):
+            if any(name == key for name, _ in keys(inner)):
                 return name
             deeper = _below(inner, key, depth - 1) if depth else None
             if deeper:

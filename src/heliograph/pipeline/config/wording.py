@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from heliograph.errors import Problem
+from heliograph.pipeline.config.names import suggestion
 from heliograph.pipeline.config.places import HIDDEN, Path, dotted, existing, place_of
-from heliograph.pipeline.config.shape import describe
+from heliograph.pipeline.config.shape import describe, keys, model_at
 from heliograph.pipeline.config.yaml_source import Node
 
 _BOUNDS: dict[str, tuple[str, str, str]] = {
@@ -52,8 +53,8 @@ def problems_of(
         full = (*prefix, *path)
         hidden = any(full[: len(secret)] == secret for secret in secrets)
         message, fix = _words(item, node, path, hidden=hidden)
-        if item["type"] == "missing":
-            fix = _sentence(model, path)
+        if item["type"] in _FIXED:
+            fix = _option(item["type"], model_at(model, path[:-1]), path)
         yield full, Problem(dotted(full), message, fix, place_of(node, path))
 
 
@@ -133,7 +134,11 @@ _HANDLERS: dict[str, Callable[[Any, str], tuple[str, str | None]]] = {
 }
 
 
-def _sentence(model: type[BaseModel], path: Path) -> str | None:
-    """Return the description of a missing option of the model itself."""
-    info = model.model_fields.get(str(path[-1])) if len(path) == 1 else None
-    return f"write '{path[-1]}': {info.description}" if info and info.description else None
+def _option(kind: str, model: type[BaseModel] | None, path: Path) -> str | None:
+    """Return the fix of a missing option, or of one that there is not."""
+    name = str(path[-1]) if path else ""
+    options = dict(keys(model)) if model else {}
+    if kind == "extra_forbidden":
+        return suggestion(name, options) if options else None
+    info = options.get(name)
+    return f"write '{name}': {info.description}" if info and info.description else None
