@@ -1,5 +1,8 @@
 """What all tests share."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 
@@ -11,3 +14,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be rewritten."""
     return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture
+def golden(update: bool) -> Callable[[Path, str], None]:
+    """Compare a text to a golden file; with ``--update`` write the file first."""
+
+    def compare(path: Path, text: str) -> None:
+        if update:
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

@@ -2,17 +2,36 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::admission::{self, Admission, Refusal};
+use super::compress::{Coding, Compressor};
 use super::events::Events;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyEvents>()?;
     module.add_class::<PyAdmission>()?;
     module.add_function(wrap_pyfunction!(py_admission, module)?)?;
+    module.add_function(wrap_pyfunction!(compress, module)?)?;
     super::server::py::register(module)
+}
+
+/// Compress bytes for what is not a request of the client, such as a file.
+#[pyfunction]
+#[pyo3(signature = (data, coding, level=None))]
+fn compress<'py>(
+    py: Python<'py>,
+    data: PyBackedBytes,
+    coding: &str,
+    level: Option<i32>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let coding = Coding::from_http(coding)
+        .ok_or_else(|| PyValueError::new_err(format!("there is no content coding '{coding}'")))?;
+    let packed = py.detach(|| Compressor { coding, level }.compress(&data))?;
+    Ok(PyBytes::new(py, &packed))
 }
 
 /// The byte budget of this process.

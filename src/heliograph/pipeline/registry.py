@@ -19,6 +19,8 @@ ENTRY_POINTS = "heliograph.components"
 
 BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.CONNECTOR, "forward"): "heliograph.connectors.forward",
+    (Kind.EXPORTER, "debug"): "heliograph.exporters.debug",
+    (Kind.EXPORTER, "file"): "heliograph.exporters.file",
     (Kind.EXPORTER, "nop"): "heliograph.exporters.nop",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
