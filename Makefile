@@ -15,11 +15,12 @@ up: build ## run the collector on the quick start, fed by the demo app
 	@$(BIN)/python examples/quickstart.py
 
 test: build ## everything a change must pass, but for the checks
-	@$(BIN)/pytest -n 2
+	cargo test --release --locked --quiet -p heliograph-core
+	$(BIN)/pytest -n 2
 
 check: build ## formatting, lints, types, stubs
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -54,5 +55,5 @@ lock: .make/venv ## take newer versions into the lock files
 
 .make/native: .make/venv $(NATIVE)
 	@echo "heliograph: building the native core (about two minutes the first time)"
-	@$(BIN)/maturin develop --release --quiet > .make/maturin.log 2>&1 || { cat .make/maturin.log; exit 1; }
+	@$(BIN)/maturin develop --release --locked --quiet > .make/maturin.log 2>&1 || { cat .make/maturin.log; exit 1; }
 	@mkdir -p .make && touch $@
