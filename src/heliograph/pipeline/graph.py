@@ -17,7 +17,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Protocol, cast
 
@@ -99,6 +99,7 @@ class Graph:
         self._log = log or logging.getLogger("heliograph")
         self._say = Sparingly(self._log, self._clock.monotonic)
         self._owners: dict[int, str] = {}
+        self._modules: dict[str, str] = {}
         self._extensions: dict[ComponentId, Component] = {}
         self._shared: dict[tuple[Kind, ComponentId], Node] = {}
         self._entrances: dict[PipelineId, Consumer] = {}
@@ -124,7 +125,10 @@ class Graph:
                 try:
                     await node.component.start()
                 except ConfigError as error:
-                    problems += [problem.under(node.path) for problem in error.problems]
+                    problems += [
+                        replace(problem.under(node.path), place=problem.place or node.spec.place)
+                        for problem in error.problems
+                    ]
             if problems:
                 await self.stop()
                 raise ConfigError(problems)
@@ -173,8 +177,9 @@ class Graph:
         return path
 
     def owner(self, frame: FrameType) -> str | None:
-        """Name the component that a frame is a method of, None when it is none's."""
-        return self._owners.get(id(frame.f_locals.get("self")))
+        """Name the component whose method, or whose module's code, a frame is; None if none's."""
+        named = self._owners.get(id(frame.f_locals.get("self")))
+        return named or self._modules.get(frame.f_globals.get("__name__", ""))
 
     # From here on: building, from the exporters to the receivers.
 
@@ -258,6 +263,7 @@ class Graph:
         else:
             component = factory(spec.config, self._settings(spec, signal, self._edge), *takes)
         self._owners[id(getattr(component, "component", component))] = _path(spec)
+        self._modules[spec.module.__name__] = f"{spec.kind.value}.{spec.id.type}"
         node = Node(spec, component, component)
         if spec.kind is Kind.EXPORTER:
             settings = self._settings(spec, signal, self._edge)

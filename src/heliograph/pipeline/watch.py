@@ -19,6 +19,9 @@ from heliograph.pipeline.telemetry import Telemetry
 HELD = 0.1
 """Seconds a component may hold the loop unnamed."""
 
+UNKNOWN = "unknown"
+"""No component's code was running: the machine itself may be too busy."""
+
 _TICK = HELD / 2
 
 
@@ -69,18 +72,18 @@ class LoopWatch:
             named = stamp
             name = self._culprit(sys._current_frames().get(loop_thread))
             self._telemetry.counter("heliograph_loop_held", component=name).value += 1
-            self._say.warning(
-                ("held", name),
-                f"{name} holds the event loop for more than {HELD * 1000:.0f} ms; everything else "
-                "waits. A component that has to block says 'blocking = True'",
-            )
+            if name != UNKNOWN:
+                self._say.warning(
+                    ("held", name),
+                    f"{name} holds the event loop for more than {HELD * 1000:.0f} ms; everything "
+                    "else waits. A component that has to block says 'blocking = True'",
+                )
 
     def _culprit(self, frame: FrameType | None) -> str:
-        """Return the innermost component on the stack, or the innermost line of code."""
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "the loop"
+        """Return the innermost component on the stack."""
         while frame is not None:
             name = self._owner(frame)
             if name is not None:
                 return name
             frame = frame.f_back
-        return where
+        return UNKNOWN

@@ -1,0 +1,91 @@
+"""The collector as a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+PROGRAM = """
+import sys
+from heliograph.pipeline.config import load
+from heliograph.pipeline.run import run
+sys.exit(run(load(sys.argv[1:])))
+"""
+
+
+class Collector:
+    """Runs from entering to leaving; what it writes is collected meanwhile."""
+
+    def __init__(self, config: Path, env: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, "-W", "error", "-c", PROGRAM, str(config)]
+        self._env = {**os.environ, **(env or {})}
+        self.out: list[str] = []
+        self.err: list[str] = []
+
+    def __enter__(self) -> Collector:
+        self.process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._env,
+        )
+        self._readers = [self._read(self.process.stdout, self.out)]
+        self._readers.append(self._read(self.process.stderr, self.err))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+
+    def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
+        """Return when the condition holds; fail when the process ends first or time is up."""
+        end = time.monotonic() + seconds
+        while not condition():
+            told = "\n".join(self.err)
+            assert self.process.poll() is None or condition(), f"it has ended:\n{told}"
+            assert time.monotonic() < end, f"it took too long:\n{told}"
+            time.sleep(0.005)
+
+    def says(self, text: str) -> bool:
+        """Whether a line of the log has this text."""
+        return any(text in line for line in self.err)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Return the exit status, when everything written is in ``out`` and ``err``."""
+        status = self.process.wait(seconds)
+        for reader in self._readers:
+            reader.join(seconds)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return status
+
+    @staticmethod
+    def _read(stream: IO[str] | None, lines: list[str]) -> threading.Thread:
+        assert stream is not None
+
+        def follow() -> None:
+            for line in stream:
+                lines.append(line.rstrip("\n"))
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        return thread
