@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import unquote
 
 MAX_HEAD = 16 * 1024
@@ -53,7 +54,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that a connection may take."""
+    """What a connection may take; times in seconds."""
 
     head: float = 10.0
     """From a request's first byte to the end of its headers and body."""
@@ -61,6 +62,8 @@ class Limits:
     """Between requests."""
     write: float = 30.0
     """Until the other side has taken an answer."""
+    keep_alive: bool = True
+    """Whether a connection may carry several requests."""
 
 
 class BadRequest(Exception):
@@ -86,6 +89,12 @@ class Server:
         """Listen; port 0 takes a free one. Raises: OSError."""
         self._server = await asyncio.start_server(
             self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
+        )
+
+    async def start_unix(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on a Unix socket. Raises: OSError."""
+        self._server = await asyncio.start_unix_server(
+            self._connected, path, ssl=tls, limit=MAX_HEAD
         )
 
     @property
@@ -174,6 +183,7 @@ class Server:
         request, version = parse_head(head, peer[0] if isinstance(peer, tuple) else "")
         connection = request.headers.get("connection", "").lower()
         keep = "keep-alive" in connection if version == "HTTP/1.0" else "close" not in connection
+        keep = keep and self._limits.keep_alive
         if "transfer-encoding" in request.headers:
             raise BadRequest(411, "a body needs Content-Length")
         length = request.headers.get("content-length", "0")
