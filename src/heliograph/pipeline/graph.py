@@ -125,10 +125,7 @@ class Graph:
                 try:
                     await node.component.start()
                 except ConfigError as error:
-                    problems += [
-                        replace(problem.under(node.path), place=problem.place or node.spec.place)
-                        for problem in error.problems
-                    ]
+                    problems += [self._placed(problem, node) for problem in error.problems]
             if problems:
                 await self.stop()
                 raise ConfigError(problems)
@@ -168,6 +165,10 @@ class Graph:
         for task in broken:
             self._log.error("%s failed to stop", tasks[task].path, exc_info=task.exception())
         return not late and not broken
+
+    def _placed(self, problem: Problem, node: Node) -> Problem:
+        placed = self._config.placed(problem.under(node.path))
+        return placed if placed.place else replace(placed, place=node.spec.place)
 
     def blame(self, error: BaseException) -> str:
         """Name the component whose code an exception came out of."""

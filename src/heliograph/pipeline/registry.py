@@ -26,6 +26,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
     (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",
     (Kind.PROCESSOR, "batch"): "heliograph.processors.batch",
+    (Kind.PROCESSOR, "memory_limiter"): "heliograph.processors.memory_limiter",
     (Kind.RECEIVER, "otlp"): "heliograph.receivers.otlp",
 }
 """(section, type) -> module."""
