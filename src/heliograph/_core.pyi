@@ -1,7 +1,10 @@
 """The native core."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, final
+
+from polars import DataFrame
+from typing_extensions import Buffer
 
 class HeliographError(Exception): ...
 
@@ -17,11 +20,43 @@ class Signal:
     def __int__(self) -> int: ...
 
 @final
-class Context: ...
+class Context:
+    """What is known of a request beside its bytes. Immutable.
+
+    Metadata names are lower-case; ``deadline`` is on the scale of ``time.monotonic()``.
+    """
+
+    def __new__(
+        cls,
+        metadata: Mapping[str, Sequence[str]] | None = None,
+        peer: str | None = None,
+        auth: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> Context: ...
+    @property
+    def metadata(self) -> dict[str, tuple[str, ...]]: ...
+    @property
+    def peer(self) -> str | None: ...
+    @property
+    def auth(self) -> dict[str, str]: ...
+    @property
+    def deadline(self) -> float | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
 
 @final
 class Batch:
-    def __new__(cls, signal: Signal, data: bytes) -> Batch: ...
+    """One signal's export request in wire form. Immutable.
+
+    Levels are ``resource scope metric item event link exemplar``; an item is a span, data point
+    or log record.
+    """
+
+    def __new__(cls, signal: Signal, data: Buffer, context: Context | None = None) -> Batch:
+        """Validate the structure down to each item's fields.
+
+        Raises: WireError with the offset of the byte that is wrong.
+        """
     @staticmethod
     def from_json(data: bytes, signal: Signal) -> Batch: ...
     def json(self) -> bytes: ...
@@ -31,7 +66,22 @@ class Batch:
     def items(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
-    def wire(self) -> bytes: ...
+    @property
+    def context(self) -> Context: ...
+    def with_context(self, context: Context) -> Batch: ...
+    def wire(self) -> memoryview:
+        """Return the bytes without copying them."""
+    def frame(self, *paths: str, level: str | None = None) -> DataFrame:
+        """Return one row for each entity of the level, the item when none is named.
+
+        First come the row numbers of the entities above (``_resource``, ``_scope``, ``_metric``,
+        ``_item``), then a column for each path, named as the path is written. Only these paths are
+        decoded. docs/reference/paths.md has the notation.
+
+        Raises:
+            ValueError: a path or level means nothing for this signal.
+            WireError: a value that was asked for is malformed.
+        """
 
 @final
 class Events:

@@ -1,10 +1,16 @@
 //! OTLP in wire form: the bytes of one `Export*ServiceRequest`, never a message object.
 
 mod batch;
+mod column;
 pub mod json;
+pub mod path;
+pub mod plan;
+pub mod project;
 pub mod proto;
 mod scan;
 pub mod schema;
+pub mod text;
+pub mod value;
 
 pub mod py;
 

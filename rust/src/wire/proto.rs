@@ -25,6 +25,10 @@ impl Fault {
         Self::at(place, self.message)
     }
 
+    pub fn is_inside(&self, bytes: &[u8]) -> bool {
+        self.address.wrapping_sub(bytes.as_ptr() as usize) <= bytes.len()
+    }
+
     /// The error, its offset counted from the start of `data`; 0 when the place is not in it.
     #[cold]
     pub fn within(self, data: &[u8]) -> WireError {
@@ -76,7 +80,7 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     #[cold]
-    fn mismatch(&self) -> Fault {
+    pub fn mismatch(&self) -> Fault {
         Fault::at(self.raw, "a known field has the wrong wire type")
     }
 

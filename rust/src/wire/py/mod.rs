@@ -1,14 +1,20 @@
 //! Python's view of a batch.
 
-use std::sync::Arc;
+mod context;
+mod frame;
+
+use std::ffi::c_int;
 
 use bytes::Bytes;
+use pyo3::buffer::PyBuffer;
 use pyo3::create_exception;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyBufferError, PyException};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
+use pyo3::{ffi, intern};
 
-use super::{Batch, Context, Signal, WireError};
+pub use self::context::PyContext;
+use super::{Batch, Context, Signal};
 
 create_exception!(
     heliograph._core,
@@ -18,14 +24,14 @@ create_exception!(
 );
 create_exception!(
     heliograph._core,
-    PyWireError,
+    WireError,
     HeliographError,
     "Bytes from outside are malformed."
 );
 
 /// The exception, its `offset` attribute set.
-pub fn wire_error(py: Python<'_>, error: &WireError) -> PyErr {
-    let raised = PyWireError::new_err(error.to_string());
+pub fn wire_error(py: Python<'_>, error: &super::WireError) -> PyErr {
+    let raised = WireError::new_err(error.to_string());
     match raised.value(py).setattr("offset", error.offset) {
         Ok(()) => raised,
         Err(other) => other,
@@ -35,7 +41,7 @@ pub fn wire_error(py: Python<'_>, error: &WireError) -> PyErr {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("HeliographError", py.get_type::<HeliographError>())?;
-    module.add("WireError", py.get_type::<PyWireError>())?;
+    module.add("WireError", py.get_type::<WireError>())?;
     module.add_class::<PySignal>()?;
     module.add_class::<PyContext>()?;
     module.add_class::<PyBatch>()
@@ -81,10 +87,6 @@ impl From<Signal> for PySignal {
     }
 }
 
-/// What is known of a request beside its bytes.
-#[pyclass(name = "Context", module = "heliograph._core", frozen)]
-pub struct PyContext(pub Arc<Context>);
-
 /// One signal's export request in wire form. Immutable.
 #[pyclass(name = "Batch", module = "heliograph._core", frozen)]
 pub struct PyBatch(pub Batch);
@@ -92,9 +94,16 @@ pub struct PyBatch(pub Batch);
 #[pymethods]
 impl PyBatch {
     #[new]
-    fn new(py: Python<'_>, signal: PySignal, data: &[u8]) -> PyResult<Self> {
-        let data = Bytes::copy_from_slice(data);
-        py.detach(|| Batch::from_wire(signal.into(), data, Context::empty()))
+    #[pyo3(signature = (signal, data, context=None))]
+    fn new(
+        py: Python<'_>,
+        signal: PySignal,
+        data: PyBuffer<u8>,
+        context: Option<&Bound<'_, PyContext>>,
+    ) -> PyResult<Self> {
+        let data = Bytes::from(data.to_vec(py)?);
+        let context = context.map_or_else(Context::empty, |context| context.get().0.clone());
+        py.detach(|| Batch::from_wire(signal.into(), data, context))
             .map(PyBatch)
             .map_err(|error| wire_error(py, &error))
     }
@@ -128,7 +137,58 @@ impl PyBatch {
         self.0.data.len()
     }
 
-    fn wire<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.data)
+    #[getter]
+    fn context(&self) -> PyContext {
+        PyContext(self.0.context.clone())
+    }
+
+    fn with_context(&self, context: &Bound<'_, PyContext>) -> Self {
+        Self(Batch { context: context.get().0.clone(), ..self.0.clone() })
+    }
+
+    fn wire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        PyMemoryView::from(slf.as_any())
+    }
+
+    #[pyo3(signature = (*paths, level=None))]
+    fn frame<'py>(
+        &self,
+        py: Python<'py>,
+        paths: &Bound<'py, PyTuple>,
+        level: Option<&Bound<'py, PyString>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        frame::frame(py, &self.0, paths, level.unwrap_or(intern!(py, "item")))
+    }
+
+    fn __repr__(&self) -> String {
+        let Batch { signal, data, items, .. } = &self.0;
+        format!("<Batch of {signal:?}: {items} items, {} bytes>", data.len())
+    }
+
+    /// # Safety
+    /// Called by the interpreter with a view to fill.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        if view.is_null() {
+            return Err(PyBufferError::new_err("there is no view to fill"));
+        }
+        let data = &slf.get().0.data;
+        // SAFETY: view is valid (above). The buffer is this object's immutable bytes, exported
+        // read-only; FillInfo puts a new reference to the object into the view, so that the bytes
+        // outlive it.
+        let result = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                data.as_ptr().cast_mut().cast(),
+                data.len().cast_signed(),
+                1,
+                flags,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 }
