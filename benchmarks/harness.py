@@ -151,3 +151,9 @@ def load(*options: str | float, timeout: float = 300) -> dict[str, Any]:
     command = [str(NATIVE / "load"), *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout)
     return dict(json.loads(done.stdout))
+
+
+def within_hosts(command: Sequence[str | Path], hosts: Path) -> list[str | Path]:
+    """A command as it has to be started to see other hosts than this machine's."""
+    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", script, hosts, *command]

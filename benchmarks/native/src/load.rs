@@ -236,6 +236,7 @@ fn report(plan: &Plan, outcome: &mut Outcome) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    keep_memory();
     let args = Args::parse(OPTIONS);
     let spans: usize = args.get("spans", 512);
     let grpc = args.text("protocol").unwrap_or("grpc") == "grpc";

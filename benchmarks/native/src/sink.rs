@@ -221,6 +221,7 @@ async fn serve_http(sink: Arc<Sink>, listener: TcpListener) -> Result<(), Error>
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    keep_memory();
     let args = Args::parse(&["grpc", "http", "delay-ms", "fail-every", "record", "blind"]);
     let loopback = || fail("an address is wanted, as 127.0.0.1:0");
     let address = |name| -> SocketAddr {
