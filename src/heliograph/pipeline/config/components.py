@@ -45,10 +45,8 @@ class Components:
         if entry is None or is_null(entry.node):
             return
         if not isinstance(entry.node, Mapping):
-            fix = (
-                f"write each as a key, as in {kind}: {{otlp: }}" if kind is Kind.RECEIVER else None
-            )
-            self._wrong((kind.value,), f"{describe(entry.node)}, not a map", entry.node.place, fix)
+            what = f"{describe(entry.node)}, not a map"
+            self._wrong((kind.value,), what, entry.node.place, "write each as 'type:'")
             return
         for key, item in entry.node.entries.items():
             parsed = parse_id(key)
@@ -166,7 +164,7 @@ def _parts(value: object, path: Path) -> Iterator[tuple[Path, ComponentConfig]]:
             yield path, value
         for name, info in type(value).model_fields.items():
             alias = info.validation_alias if isinstance(info.validation_alias, str) else name
-            yield from _parts(getattr(value, name), (*path, alias))
+            yield from _parts(vars(value)[name], (*path, alias))
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _parts(item, (*path, str(key)))

@@ -126,19 +126,17 @@ class _Text:
                 return self._scalar("")
             inner = resolved.text
         name, default = _default(inner)
-        scheme, rest = (
-            ("env", name) if default is not None else sources.split(inner) or ("env", inner)
-        )
-        origin = f"${{{sources.public(f'{scheme}:{rest}')}}}" if scheme != "yaml" else "${yaml:…}"
+        scheme, rest = sources.split(inner) or ("env", inner)
+        if default is not None:
+            scheme, rest = "env", name
+        origin = _origin(scheme, rest)
         try:
             text = self._text(scheme, rest, default)
         except SourceError as error:
             self.complain(f"{origin}: {error}", error.fix)
             return self._scalar("")
         if text is None:
-            return (
-                Scalar("", "", place, origin) if default == "" else Scalar(None, "", place, origin)
-            )
+            return Scalar(default, "", place, origin)
         value = read_value(text, place, sources.public(f"{scheme}:{rest}"))
         if scheme in ("env", "yaml"):
             value = moved(value, place, origin)

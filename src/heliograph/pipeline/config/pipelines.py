@@ -95,6 +95,8 @@ class Pipelines:
         found: list[ComponentId] = []
         path = (*path, role.value)
         items = self._items(entry.node, path) if entry else ()
+        if items is None:
+            return ()
         for number, item in enumerate(items):
             here = (*path, number)
             parsed = parse_id(item.text) if isinstance(item, Scalar) else ""
@@ -121,7 +123,7 @@ class Pipelines:
         else:
             self.warnings.append(Problem(dotted(path), what, "remove one", place))
 
-    def _items(self, node: Node, path: Path) -> tuple[Node, ...]:
+    def _items(self, node: Node, path: Path) -> tuple[Node, ...] | None:
         if isinstance(node, Sequence):
             return node.items
         if is_null(node):
@@ -137,7 +139,7 @@ class Pipelines:
                 for text in node.text.split(",")
             )
         self._wrong(path, f"{describe(node)}, not a list of ids", node.place, "write [a, b]")
-        return ()
+        return None
 
     def _reference(self, role: Kind, component: ComponentId, use: Use) -> None:
         kinds = (role,) if role is Kind.PROCESSOR else (role, Kind.CONNECTOR)
@@ -169,7 +171,8 @@ class Pipelines:
     def _connectors(self) -> None:
         """A connector is an exporter here and a receiver there, for signals that it can join."""
         edges: dict[PipelineId, set[PipelineId]] = {}
-        for component in sorted(self.written[Kind.CONNECTOR]):
+        ambiguous = {*self.written[Kind.RECEIVER], *self.written[Kind.EXPORTER]}
+        for component in sorted(set(self.written[Kind.CONNECTOR]) - ambiguous):
             ends = self.uses.get((Kind.EXPORTER, component), [])
             starts = self.uses.get((Kind.RECEIVER, component), [])
             self._one_sided(component, ends, starts)
@@ -254,7 +257,8 @@ def _feeds(spec: ComponentSpec) -> Mapping[Signal, frozenset[Signal]]:
 
 
 def _names(signals: frozenset[Signal]) -> str:
-    return " and ".join(name for name, signal in SIGNALS.items() if signal in signals)
+    names = [name for name, signal in SIGNALS.items() if signal in signals]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def unused(

@@ -1,12 +1,13 @@
 """Where configuration comes from: files, the environment, the command line, the web."""
 
+import base64
 import os
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence as Several
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from heliograph.errors import ConfigError, Place, Problem
 from heliograph.pipeline.config.names import suggestion
@@ -14,7 +15,6 @@ from heliograph.pipeline.config.yaml_source import (
     Entry,
     Mapping,
     Node,
-    Scalar,
     Sequence,
     is_null,
     moved,
@@ -84,7 +84,7 @@ def read_url(url: str) -> str:
     Raises: SourceError, which never repeats the address's credentials.
     """
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_TIMEOUT) as response:  # noqa: S310 - callers pass http(s) only
+        with urllib.request.urlopen(_request(url), timeout=HTTP_TIMEOUT) as response:  # noqa: S310 - http(s) only
             data: bytes = response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
@@ -98,6 +98,17 @@ def read_url(url: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise SourceError("is not UTF-8 text") from None
+
+
+def _request(url: str) -> urllib.request.Request:
+    """Return the request; a name and password in the address become its header."""
+    parts = urlsplit(url)
+    credentials, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))  # noqa: S310 - http(s) only
+    if credentials:
+        basic = base64.b64encode(unquote(credentials).encode()).decode()
+        request.add_header("Authorization", f"Basic {basic}")
+    return request
 
 
 def variable(name: str) -> str | None:
@@ -121,7 +132,7 @@ def public(uri: str) -> str:
         return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if scheme == "yaml":
         return "--config yaml"
-    return uri if scheme == "env" else rest
+    return rest if scheme == "file" else uri
 
 
 def read_source(uri: str) -> Node:
@@ -237,10 +248,9 @@ def gather(sources: Several[str], sets: Several[str], *, append: bool = False) -
         if isinstance(node, Mapping):
             result = merge(result, unfold(node), append=append)
         elif not is_null(node):
-            what = "a list" if not isinstance(node, Scalar) else f"{type(plain(node)).__name__}"
-            problems.append(
-                Problem("", f"is {what}, not a map", "begin with receivers:, …", node.place)
-            )
+            what = "a list" if isinstance(node, Sequence) else "text"
+            fix = "begin with receivers:, exporters: and service:"
+            problems.append(Problem("", f"is {what}, not a map", fix, node.place))
     if problems:
         raise ConfigError(problems)
     return result

@@ -19,14 +19,14 @@ _Detail = Annotated[Literal["none", "basic", "normal", "detailed"], BeforeValida
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Sampling(_Model):
     """Thinning of repeated log lines."""
 
     enabled: bool = Field(True, description="Thin out lines that repeat.")
-    tick: Duration = Field(10.0, description="The time in which lines are counted.")
+    tick: Duration = Field("10s", description="The time in which lines are counted.")
     initial: int = Field(10, ge=0, description="Lines of a kind that are written each tick.")
     thereafter: int = Field(100, ge=0, description="After those, one of so many is written.")
 

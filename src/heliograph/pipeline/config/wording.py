@@ -113,7 +113,8 @@ def _too_long(context: Any, is_now: str) -> tuple[str, str | None]:
 
 
 def _not_one_of(context: Any, is_now: str) -> tuple[str, str | None]:
-    return f"{is_now}, not one of {str(context.get('expected', '')).replace(' or ', ', ')}", None
+    options = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
+    return f"{is_now}, not one of {options}", None
 
 
 def _pattern(context: Any, is_now: str) -> tuple[str, str | None]:

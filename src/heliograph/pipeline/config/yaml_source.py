@@ -270,9 +270,7 @@ class _Reader:
         parts = value.items if isinstance(value, Sequence) else (value,)
         maps = [part for part in parts if isinstance(part, Mapping)]
         if len(maps) < len(parts):
-            self._complain(
-                place, "merges something that is not a map", "name a map, as in <<: *name"
-            )
+            self._complain(place, "merges what is not a map", "name a map, as in <<: *name")
         return maps
 
     def _complain(self, place: Place, message: str, fix: str) -> None:
@@ -292,7 +290,8 @@ class _Reader:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or "is not YAML"
         lines = self._text.splitlines()
-        if mark is None or (mark.line >= len(lines) and error.context_mark):
+        at_end = mark is None or mark.line >= len(lines) or "end of stream" in problem
+        if at_end and error.context_mark:
             mark = error.context_mark
         if mark is None:
             return self._stop(Place(self._source), f"is not YAML: {problem}")

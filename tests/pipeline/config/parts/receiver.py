@@ -48,7 +48,7 @@ class Config(ComponentConfig):
     count: int = Field(1, ge=1, le=10, description="A number.")
     ratio: float = Field(0.5, ge=0, le=1, description="A share.")
     enabled: bool = Field(True, description="A switch.")
-    timeout: Duration = Field(5.0, ge=0, description="A time.")
+    timeout: Duration = Field("5s", ge=0, description="A time.")
     colour: Colour = Field(Colour.RED, description="A colour.")
     topics: list[str] = Field([], description="Several texts.")
     ports: list[int] = Field([], description="Several numbers.")
