@@ -110,10 +110,6 @@ async def test_other_methods_and_heads() -> None:
 async def test_a_port_in_use_is_a_problem_of_the_endpoint() -> None:
     async with page() as probed:
         other = Page(endpoint=f"127.0.0.1:{probed.extension.port}")
-        with pytest.raises(ConfigError, match=r"endpoint: cannot listen on 127\.0\.0\.1"):
+        with pytest.raises(ConfigError, match=r"endpoint: .*in use"):
             await other.extension.start()
         await other.extension.stop()
-
-
-def test_an_endpoint_without_port_is_a_problem() -> None:
-    assert [p.path for p in Config(endpoint="localhost").check()] == ["endpoint"]

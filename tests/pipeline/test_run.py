@@ -134,7 +134,7 @@ def test_says_what_flows_where(tmp_path: Path) -> None:
     with Collector(write(tmp_path, processors="batch")) as collector:
         collector.until(lambda: collector.says("ready: what is acknowledged has been delivered"))
         assert collector.says("pipeline logs: source → batch → end")
-        assert collector.says("extensions.health_check: answers probes on http://127.0.0.1")
+        assert collector.says("extensions.health_check: answers probes on 127.0.0.1")
 
 
 def test_draining_has_a_deadline_and_a_second_signal_ends_it(tmp_path: Path) -> None:
@@ -201,4 +201,4 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         config.write_text(config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}"))
         with Collector(config) as collector:
             assert collector.wait() == 1
-    assert collector.says(f"extensions.health_check.endpoint: cannot listen on 127.0.0.1:{port}")
+    assert collector.says(f"extensions.health_check.endpoint: 127.0.0.1:{port} is in use")

@@ -10,14 +10,14 @@ Source: the Collector's healthcheckextension.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from heliograph.errors import ConfigError, Problem
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
 from heliograph.pipeline.fields import Duration, Field, Seconds
-from heliograph.pipeline.http import Request, Response, Server
+from heliograph.pipeline.http import Request, Response
+from heliograph.pipeline.net import HttpServer
+from heliograph.pipeline.pages import Pages
 from heliograph.pipeline.telemetry import Failure, State
 
 READY = "/ready"
@@ -40,26 +40,17 @@ class CheckPipeline(ComponentConfig):
     )
 
 
-class Config(ComponentConfig):
+class Config(HttpServer):
     """Where the page is, and what it says."""
 
-    endpoint: str = Field("localhost:13133", description="Address to listen on, host:port.")
+    endpoint: str = Field("localhost:13133", description="host:port, or a Unix socket's path.")
     path: str = Field("/", pattern="^/", description="Path of the liveness page.")
     response_body: ResponseBody = Field(
         ResponseBody(), description="Fixed bodies; a JSON report where empty."
     )
-    response_headers: dict[str, str] = Field({}, description="Headers to add to each answer.")
     check_collector_pipeline: CheckPipeline = Field(
         CheckPipeline(), description="Let failing exporters turn the status red."
     )
-
-    def check(self) -> Iterator[Problem]:
-        _, colon, port = self.endpoint.rpartition(":")
-        if not (colon and port.isdecimal() and int(port) < 65536):
-            yield Problem("endpoint", f"is '{self.endpoint}', not host:port")
-        for name, value in self.response_headers.items():
-            if any(end in name + value for end in "\r\n"):
-                yield Problem(f"response_headers.{name}", "has a line break")
 
 
 class Core:
@@ -110,40 +101,33 @@ class Extension:
         self._clock = settings.clock
         self._log = settings.log
         self._core = Core(config, settings.clock.monotonic())
-        self._server = Server(self._answer, settings.log)
+        self._pages = Pages(config, settings, self._answer)
 
     @property
     def port(self) -> int:
         """The port that is listened on; after ``start``."""
-        return self._server.port
+        return self._pages.port
 
     async def start(self) -> None:
-        host, _, port = self._config.endpoint.rpartition(":")
-        try:
-            await self._server.start(host.strip("[]") or None, int(port))
-        except OSError as error:
-            raise ConfigError(
-                [Problem("endpoint", f"cannot listen on {self._config.endpoint}: {error.strerror}")]
-            ) from error
-        self._log.info("answers probes on http://%s%s", self._config.endpoint, self._config.path)
+        await self._pages.start()
+        self._log.info("answers probes on %s%s", self._config.endpoint, self._config.path)
 
     async def stop(self) -> None:
-        await self._server.stop()
+        await self._pages.stop()
 
     async def _answer(self, request: Request) -> Response:
         telemetry, now = self._telemetry, self._clock.monotonic()
-        extra = self._config.response_headers
         if request.path == self._config.path:
             good = self._core.alive(telemetry.state, telemetry.failing, now)
         elif request.path == READY:
             good = telemetry.state is State.RUNNING
         else:
-            return Response(404, b"no such page\n", headers=extra)
+            return Response(404, b"no such page\n")
         status = 200 if good else 503
         fixed = self._config.response_body
         text = fixed.healthy if good else fixed.unhealthy
         if text:
-            return Response(status, text.encode(), headers=extra)
+            return Response(status, text.encode())
         report = self._core.report(telemetry.state, telemetry.failing, now)
         body = json.dumps(report).encode() + b"\n"
-        return Response(status, body, "application/json", extra)
+        return Response(status, body, "application/json")
