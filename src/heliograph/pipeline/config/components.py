@@ -123,7 +123,7 @@ class Components:
                         found.append(problem)
         if isinstance(instance, ComponentConfig) and not shaper.failed:
             found += _own_checks(instance, node, path, shaper.meant)
-        at_key = node.place if isinstance(node, Mapping) else None
+        at_key = node.place if isinstance(node, Mapping) or is_null(node) else None
         for problem in found:
             here = place if problem.place is None or problem.place == at_key else problem.place
             self.problems.append(

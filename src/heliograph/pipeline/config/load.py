@@ -112,8 +112,10 @@ class Loader:
         at = service_entry.place if service_entry else Place(self._name())
         pipelines = Pipelines(components.sound, written, self.problems, self.warnings)
         named = entry_of(service, "pipelines") or Entry(at, Scalar(None, "", at))
-        pipelines.read(named.node, named.place)
-        self._unused(components, pipelines, extensions)
+        if "pipelines" not in self.root.entries or not is_null(named.node):
+            pipelines.read(named.node, named.place)
+        if not self.problems:
+            self._unused(components, pipelines, extensions)
         return components, pipelines, extensions, telemetry
 
     def _name(self) -> str:

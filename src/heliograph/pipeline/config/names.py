@@ -18,4 +18,6 @@ def suggestion(name: str, valid: Iterable[str]) -> str:
     found = nearest(name, options)
     if found:
         return f"did you mean '{found}'?"
-    return f"use one of {', '.join(options)}" if options else "remove it"
+    if not options:
+        return "remove it"
+    return f"use one of {', '.join(options)}" if len(options) > 1 else f"use {options[0]}"

@@ -164,7 +164,7 @@ class Pipelines:
         elif found is not None:
             fix = f"did you mean '{found}'?"
         else:
-            others = f", or use one of {', '.join(options)}" if options else ""
+            others = f", or {suggestion('', options)}" if options else ""
             fix = f"write '{component}:' under {kinds[0]}{others}"
         self._wrong(use.path, f"'{component}' is not configured under {kinds[0]}", use.place, fix)
 

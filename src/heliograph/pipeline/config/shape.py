@@ -243,8 +243,8 @@ class Shaper:
         found = nearest(key, options)
         if found:
             self.meant.add((*path, found))
-        deeper = None if found else _below(model, key)
-        fix = f"it stands under {deeper}" if deeper else suggestion(key, options)
+        deeper = _below(model, key) if found is None else []
+        fix = f"it stands under {' or '.join(deeper)}" if deeper else suggestion(key, options)
         self.problems.append(Problem(dotted((*path, key)), "is not an option here", fix, place))
 
     def _warn(self, place: Place, path: Path, message: str, fix: str | None) -> None:
@@ -288,16 +288,16 @@ def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     return found
 
 
-def _below(model: type[BaseModel], key: str, depth: int = 3) -> str | None:
-    """Return the path of the option called ``key`` in a model inside ``model``."""
+def _below(model: type[BaseModel], key: str, depth: int = 3) -> list[str]:
+    """Return the paths of models inside ``model`` that have an option called ``key``."""
+    found = []
     for name, info in keys(model):
         for inner in _models(info.annotation):
-            if any(name == key for name, _ in keys(inner)):
-                return name
-            deeper = _below(inner, key, depth - 1) if depth else None
-            if deeper:
-                return f"{name}.{deeper}"
-    return None
+            if any(other == key for other, _ in keys(inner)):
+                found.append(name)
+            elif depth:
+                found += [f"{name}.{path}" for path in _below(inner, key, depth - 1)]
+    return found
 
 
 def _models(wanted: Any) -> Iterator[type[BaseModel]]:

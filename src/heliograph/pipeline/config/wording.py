@@ -98,9 +98,9 @@ def _number(value: Any) -> str:
 
 
 def _raised(context: Any, is_now: str) -> tuple[str, str | None]:
-    """Return what a validator of ours said: a sentence, and after a line break the fix."""
-    message, _, fix = str(context.get("error", is_now)).partition("\n")
-    return message, fix.strip() or None
+    """Return what a validator of ours said; what follows '; write ' is the fix."""
+    message, write, fix = str(context.get("error", is_now)).partition("; write ")
+    return message, f"write {fix}" if write else None
 
 
 def _too_short(context: Any, is_now: str) -> tuple[str, str | None]:
