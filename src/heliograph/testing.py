@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from heliograph.otlp import Batch, Signal
+from heliograph.otlp import Batch, Context, Signal
 from heliograph.pipeline.component import Component, ComponentId, Edge, Kind, Settings
 from heliograph.pipeline.telemetry import Telemetry
 
@@ -171,11 +171,17 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def traces(spans: int = 1, *, service: str = "shop", name: str = "span", padding: int = 0) -> Batch:
+def traces(
+    spans: int = 1,
+    *,
+    service: str = "shop",
+    name: str = "span",
+    padding: int = 0,
+    context: Context | None = None,
+) -> Batch:
     """Return a batch of spans ``name 0``, ``name 1``, …, each with ``padding`` extra bytes."""
-    return Batch(
-        Signal.TRACES, _request(service, [_span(f"{name} {i}", i, padding) for i in range(spans)])
-    )
+    made = [_span(f"{name} {i}", i, padding) for i in range(spans)]
+    return Batch(Signal.TRACES, _request(service, made), context)
 
 
 def logs(records: int = 1, *, service: str = "shop", body: str = "line") -> Batch:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from heliograph.errors import Reject, Retry
-from heliograph.otlp import Batch, Signal
+from heliograph.otlp import Batch, Context, Signal
 from heliograph.pipeline.component import Kind
 from heliograph.pipeline.delivery import PATIENCE, Delivery, DeliveryConfig
 from heliograph.pipeline.telemetry import Telemetry
@@ -144,6 +144,18 @@ async def test_nobody_waits_for_a_slot_longer_than_patience() -> None:
         rig.backend.open()
         await settle()
         assert len(rig.backend.batches) == 1
+
+
+async def test_a_senders_deadline_may_be_nearer() -> None:
+    async with Rig(timeout="0s", sending_queue={"num_consumers": 1}) as rig:
+        rig.backend.close()
+        rig.send()
+        waiting = rig.send(traces(context=Context(deadline=2.0)))
+        await rig.clock.advance(1.7)
+        assert not waiting.done()
+        await rig.clock.advance(0.5)
+        with pytest.raises(Retry, match="busy"):
+            await waiting
 
 
 async def test_an_attempt_ends_at_its_time_out() -> None:

@@ -11,7 +11,7 @@ import golden
 import pytest
 
 from heliograph.errors import Reject, Retry
-from heliograph.otlp import Batch
+from heliograph.otlp import Batch, Context
 from heliograph.pipeline.batching import Core, Sizes
 from heliograph.processors.batch import Config, Processor
 from heliograph.testing import FakeClock, Sink, logs, settings, settle, traces
@@ -87,6 +87,46 @@ async def test_signals_are_never_merged() -> None:
     assert len(rig.sink.tried) == 2
     rig.sink.open()
     await asyncio.gather(*senders)
+
+
+A = Context({"tenant": ["a"], "trace": ["1"]}, peer="10.0.0.1")
+OTHER_A = Context({"tenant": ["a"], "trace": ["2"]}, peer="10.0.0.2", deadline=99.0)
+B = Context({"tenant": ["b"], "trace": ["1"]})
+ANN = Context({"tenant": ["a"], "trace": ["1"]}, auth={"subject": "ann"})
+
+
+async def test_differing_metadata_and_authentication_are_never_merged() -> None:
+    rig = Rig()
+    rig.sink.close()
+    contexts = [A, A, OTHER_A, A, B, ANN, ANN, ANN]
+    senders = [rig.send(traces(1, context=context)) for context in contexts]
+    await settle()
+    assert [batch.context for batch in rig.sink.tried] == [A, OTHER_A, B, ANN]
+    rig.sink.open()
+    await asyncio.gather(*senders)
+    merged = rig.sink.batches[4:]
+    assert [(batch.items, batch.context.auth) for batch in merged] == [
+        (2, {}),
+        (2, {"subject": "ann"}),
+    ]
+    assert all(batch.context.metadata == A.metadata for batch in merged)
+    assert merged[0].context.peer is None
+
+
+async def test_metadata_keys_tell_apart_and_alone_go_on() -> None:
+    rig = Rig(metadata_keys=["Tenant"])
+    rig.sink.close()
+    senders = [rig.send(traces(1, context=context)) for context in (A, OTHER_A, A, B)]
+    await settle()
+    assert [batch.context.metadata for batch in rig.sink.tried] == [
+        {"tenant": ("a",)},
+        {"tenant": ("b",)},
+    ]
+    assert rig.sink.tried[0].context.peer == "10.0.0.1"
+    rig.sink.open()
+    await asyncio.gather(*senders)
+    assert [batch.items for batch in rig.sink.batches] == [1, 1, 2]
+    assert rig.sink.batches[2].context == Context({"tenant": ["a"]})
 
 
 async def test_the_time_out_ends_the_wait() -> None:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.component import Clock
-from heliograph.pipeline.contexts import group_of, join, split
+from heliograph.pipeline.contexts import group_of, join, only, split
 from heliograph.pipeline.telemetry import Counter
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class Batcher:
         self._send = send
         self._sizes = sizes
         self._clock = clock
-        self._group = group_of(keys)
+        self._keys = keys
         self._in_bytes = in_bytes
         self._most_groups = most_groups
         self._triggers = triggers or Triggers()
@@ -163,7 +163,9 @@ class Batcher:
         Raises: what ``send`` raised; a merged batch that was rejected is sent once more as its
             original requests first, so that each hears of its own.
         """
-        key = self._group(batch)
+        if self._keys:
+            batch = only(batch, self._keys)
+        key = group_of(batch)
         core = self._groups.get(key)
         if core is None:
             if self._most_groups and len(self._groups) >= self._most_groups:

@@ -278,8 +278,8 @@ class Delivery:
 
     def _leave_by(self, batch: Batch, arrived: float | None = None) -> float:
         arrived = self._now() if arrived is None else arrived
-        del batch
-        return arrived + PATIENCE
+        deadline = batch.context.deadline
+        return arrived + PATIENCE if deadline is None else min(arrived + PATIENCE, deadline)
 
     async def _wait(self, batch: Batch, delay: float, leave_by: float) -> None:
         """Take a place in the waiting room for the back-off and until a slot is free.
