@@ -13,19 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-PROGRAM = """
-import sys
-from heliograph.pipeline.config import load
-from heliograph.pipeline.run import run
-sys.exit(run(load(sys.argv[1:])))
-"""
+PROGRAM = "import sys; from heliograph.cli import main; sys.exit(main())"
 
 
 class Collector:
     """Runs from entering to leaving; what it writes is collected meanwhile."""
 
     def __init__(self, config: Path, env: Mapping[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-W", "error", "-c", PROGRAM, str(config)]
+        self._command = [sys.executable, "-W", "error", "-c", PROGRAM]
+        self._command += ["collector", "--config", str(config)]
         self._env = {**os.environ, **(env or {})}
         self.out: list[str] = []
         self.err: list[str] = []

@@ -95,6 +95,20 @@ async def test_cancelling_the_sender_cancels_the_work_on_the_thread() -> None:
     assert world.sink("out").batches == []
 
 
+class FailingReceiver(Receiver):
+    blocking = True
+
+    async def start(self) -> None:
+        self.settings.failed(OSError("gone"))
+
+
+async def test_a_component_on_a_thread_can_say_that_it_cannot_go_on() -> None:
+    classes = {"receivers.in": FailingReceiver}
+    async with World({"traces": ("in", "", "out")}, classes=classes) as world:
+        with pytest.raises(OSError, match="gone"):
+            await world.graph.failed
+
+
 async def test_stop_without_start_leaves_no_thread() -> None:
     before = threading.active_count()
     world = World({"traces": ("in", "b", "out")}, classes={"processors.b": Blocks})

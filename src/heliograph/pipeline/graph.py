@@ -290,6 +290,10 @@ class Graph:
         )
 
     def _fail(self, error: BaseException) -> None:
+        """A component cannot go on; it may say so from a thread of its own."""
+        self.failed.get_loop().call_soon_threadsafe(self._failed, error)
+
+    def _failed(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
 

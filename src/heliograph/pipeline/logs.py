@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from typing import IO, Any
+from typing import Any
 
 from heliograph.pipeline.config import LogsTelemetry
 
@@ -65,22 +65,50 @@ class JsonFormat(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def set_up(config: LogsTelemetry, stream: IO[str] | None = None) -> logging.Logger:
-    """Direct the log of all components as ``service.telemetry.logs`` says; return its root."""
-    handler: logging.Handler
-    path = next((path for path in config.output_paths if path not in ("stderr", "stdout")), None)
-    if stream is None and path is not None:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    else:
-        usual = sys.stdout if config.output_paths == ("stdout",) else sys.stderr
-        handler = logging.StreamHandler(stream or usual)
-    fields = dict(config.initial_fields)
-    handler.setFormatter(JsonFormat(fields) if config.encoding == "json" else ConsoleFormat())
+class Sampling(logging.Filter):
+    """Of equal lines in a tick, lets the first few through and then every so many."""
+
+    def __init__(self, config: LogsTelemetry) -> None:
+        super().__init__()
+        self._initial = config.sampling_initial
+        self._thereafter = config.sampling_thereafter
+        self._tick = config.sampling_tick
+        self._ends = 0.0
+        self._seen: dict[tuple[int, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created >= self._ends:
+            self._ends = record.created + self._tick
+            self._seen.clear()
+        key = (record.levelno, record.getMessage())
+        seen = self._seen[key] = self._seen.get(key, 0) + 1
+        beyond = seen - self._initial
+        return beyond <= 0 or (self._thereafter > 0 and beyond % self._thereafter == 0)
+
+
+def set_up(config: LogsTelemetry) -> logging.Logger:
+    """Direct the log of all components as ``service.telemetry.logs`` says; return its root.
+
+    Raises: OSError when a file cannot be written.
+    """
     log = logging.getLogger("heliograph")
     for old in list(log.handlers):
         log.removeHandler(old)
         old.close()
-    log.addHandler(handler)
+    fields = dict(config.initial_fields)
+    format = JsonFormat(fields) if config.encoding == "json" else ConsoleFormat()
+    for path in config.output_paths:
+        handler = _handler(path)
+        handler.setFormatter(format)
+        if config.sampling:
+            handler.addFilter(Sampling(config))
+        log.addHandler(handler)
     log.setLevel(_LEVELS.get(config.level.lower(), logging.INFO))
     log.propagate = False
     return log
+
+
+def _handler(path: str) -> logging.Handler:
+    if path in ("stderr", "stdout"):
+        return logging.StreamHandler(sys.stderr if path == "stderr" else sys.stdout)
+    return logging.FileHandler(path.removeprefix("file://"), encoding="utf-8")

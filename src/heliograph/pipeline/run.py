@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -27,7 +28,11 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
     ``errors``), when a component failed, or when draining took longer than ``drain`` seconds. A
     second signal ends draining at once.
     """
-    log = set_up(config.telemetry.logs)
+    try:
+        log = set_up(config.telemetry.logs)
+    except OSError as error:
+        print(f"service.telemetry.logs.output_paths: {error}", file=errors or sys.stderr)
+        return FAILED
     for problem in config.warnings:
         log.warning("%s", problem)
     try:
@@ -48,9 +53,11 @@ async def _serve(config: Config, log: logging.Logger, drain: float) -> int:
         ended = asyncio.Event()
         hurry = asyncio.Event()
         _on_signals(loop, log, ended, hurry)
-        watch.start()
         try:
             await graph.start()
+            gc.collect()
+            gc.freeze()  # a full collection of all that was imported would hold the loop
+            watch.start()
             _introduce(config, log)
             status = await _until(ended, graph, log)
             return status if await _drain(graph, hurry, drain, log) else FAILED
