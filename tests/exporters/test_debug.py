@@ -41,6 +41,13 @@ def test_basic_is_one_line_of_counts(batch: Batch, summary: str) -> None:
     assert render(batch, Verbosity.BASIC) == [summary]
 
 
+def test_what_is_malformed_deep_inside_is_said() -> None:
+    data = bytes(traces(1, padding=3).wire()).replace(b"xxx", b"x\xffx")
+    summary, said = render(Batch(Signal.TRACES, data), Verbosity.DETAILED)
+    assert summary == 'Traces {"resource spans": 1, "spans": 1}'
+    assert said.startswith("cannot be printed: a string is not UTF-8 at byte ")
+
+
 def test_sampling_counts_per_signal_and_second() -> None:
     core = Core(initial=2, thereafter=3)
     kept = [core.keep(Signal.TRACES, 10.0 + step / 100) for step in range(8)]

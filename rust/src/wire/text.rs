@@ -109,7 +109,8 @@ fn write_to(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(arguments);
 }
 
-fn push_double(out: &mut String, number: f64) {
+/// A number as Go's JSON writes it; what JSON has no number for is a string.
+pub fn push_double(out: &mut String, number: f64) {
     if number.is_nan() {
         out.push_str("\"NaN\"");
     } else if number.is_infinite() {
@@ -127,25 +128,32 @@ fn push_double(out: &mut String, number: f64) {
     }
 }
 
-fn push_quoted(out: &mut String, text: &str) {
+/// A JSON string.
+pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
+    let bytes = text.as_bytes();
     let mut plain = 0;
-    for (index, character) in text.char_indices() {
-        let special = matches!(character, '"' | '\\' | '\0'..='\x1f' | '\u{2028}' | '\u{2029}');
-        if !special {
-            continue;
-        }
+    for (index, byte) in bytes.iter().enumerate() {
+        let (escape, length) = match byte {
+            b'"' => ("\\\"", 1),
+            b'\\' => ("\\\\", 1),
+            b'\n' => ("\\n", 1),
+            b'\r' => ("\\r", 1),
+            b'\t' => ("\\t", 1),
+            0x08 => ("\\b", 1),
+            0x0c => ("\\f", 1),
+            0..0x20 => ("", 1),
+            // Line and paragraph separator, which JavaScript takes for ends of lines.
+            0xe2 if bytes[index..].starts_with("\u{2028}".as_bytes()) => ("\\u2028", 3),
+            0xe2 if bytes[index..].starts_with("\u{2029}".as_bytes()) => ("\\u2029", 3),
+            _ => continue,
+        };
         out.push_str(&text[plain..index]);
-        plain = index + character.len_utf8();
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            '\x0c' => out.push_str("\\f"),
-            other => write_to(out, format_args!("\\u{:04x}", u32::from(other))),
+        plain = index + length;
+        if escape.is_empty() {
+            write_to(out, format_args!("\\u{byte:04x}"));
+        } else {
+            out.push_str(escape);
         }
     }
     out.push_str(&text[plain..]);

@@ -2,8 +2,8 @@
 
 YAML: ``exporters: debug``, any signal. Fields: `Config`. ``basic`` says how much came, ``normal``
 adds about a line an item, ``detailed`` everything an item has, in the Go collector's words; of
-profiles only their size. Works on the OTLP/JSON of a batch, item by item: a debugging aid, not a
-way to keep telemetry. Delivers always.
+profiles only their size. Items are printed from the OTLP/JSON of a batch, one by one: a debugging
+aid, not a way to keep telemetry. Delivers always.
 Source: the Collector's debugexporter.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import IO, Any, ClassVar
 
-from heliograph.errors import ConfigError, Problem
+from heliograph.errors import ConfigError, Problem, WireError
 from heliograph.exporters import _detailed, _normal
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
@@ -88,37 +88,36 @@ _LINES: dict[tuple[Signal, Verbosity], Callable[[Any], Iterator[str]]] = {
 
 def render(batch: Batch, verbosity: Verbosity) -> list[str]:
     """Return the entries to print: the summary, and what the verbosity adds to it."""
-    if batch.signal == Signal.PROFILES:
-        return [f"Profiles {json.dumps({'bytes': batch.nbytes})}"]
-    request = json.loads(batch.json())
-    entries = [_summary(batch, request)]
+    entries = [_summary(batch)]
     lines = _LINES.get((batch.signal, verbosity))
-    if lines is not None:
-        entries.append("\n".join(lines(request)))
+    if lines is None:
+        return entries
+    try:
+        entries.append("\n".join(lines(json.loads(batch.json()))))
+    except WireError as error:
+        entries.append(f"cannot be printed: {error}")
     return entries
 
 
-def _summary(batch: Batch, request: dict[str, Any]) -> str:
-    resources: list[Any] = next(iter(request.values()), [])
-    if batch.signal == Signal.TRACES:
-        counts = {"resource spans": len(resources), "spans": batch.items}
-        return f"Traces {json.dumps(counts)}"
-    if batch.signal == Signal.LOGS:
-        counts = {"resource logs": len(resources), "log records": batch.items}
-        return f"Logs {json.dumps(counts)}"
-    scopes = [scope for resource in resources for scope in resource.get("scopeMetrics", ())]
-    metrics = [metric for scope in scopes for metric in scope.get("metrics", ())]
-    forms = [form for metric in metrics for form in metric.values() if isinstance(form, dict)]
-    counts = {
-        "resource metrics": len(resources),
-        "metrics": len(metrics),
-        "data points": sum(len(form.get("dataPoints", ())) for form in forms),
-    }
-    return f"Metrics {json.dumps(counts)}"
+def _summary(batch: Batch) -> str:
+    if batch.signal == Signal.PROFILES:
+        return f"Profiles {json.dumps({'bytes': batch.nbytes})}"
+    title, resources, items = _COUNTS[batch.signal]
+    counts = {resources: batch.frame(level="resource").height}
+    if batch.signal == Signal.METRICS:
+        counts["metrics"] = batch.frame(level="metric").height
+    return f"{title} {json.dumps(counts | {items: batch.items})}"
+
+
+_COUNTS = {
+    Signal.TRACES: ("Traces", "resource spans", "spans"),
+    Signal.METRICS: ("Metrics", "resource metrics", "data points"),
+    Signal.LOGS: ("Logs", "resource logs", "log records"),
+}
 
 
 class Exporter:
-    """Renders on a thread, so that large batches do not hold the loop."""
+    """Renders items on a thread, so that large batches do not hold the loop."""
 
     signals: ClassVar[frozenset[Signal]] = frozenset(
         {Signal.TRACES, Signal.METRICS, Signal.LOGS, Signal.PROFILES}
@@ -152,7 +151,10 @@ class Exporter:
     async def consume(self, batch: Batch) -> None:
         if not self._core.keep(batch.signal, self._now()):
             return
-        entries = await asyncio.to_thread(render, batch, self._config.verbosity)
+        if self._config.verbosity == Verbosity.BASIC:
+            entries = render(batch, Verbosity.BASIC)
+        else:
+            entries = await asyncio.to_thread(render, batch, self._config.verbosity)
         if self._config.use_internal_logger:
             for entry in entries:
                 self._log.info("%s", entry)

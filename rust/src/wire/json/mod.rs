@@ -38,3 +38,11 @@ impl Batch {
         write::write(request(self.signal)?, &self.data)
     }
 }
+
+/// The string in quotes at the start of `text`, and what follows its end.
+pub fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut scanner = scanner::Scanner::new(text);
+    let value = scanner.string().ok()?.into_owned();
+    let end = text[..scanner.at].rfind('"')? + 1;
+    Some((value, &text[end..]))
+}

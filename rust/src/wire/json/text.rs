@@ -1,16 +1,4 @@
-//! Bytes as text: lower-case hex for ids, standard base64 for all else.
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Append two lower-case digits a byte.
-pub fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    out.reserve(bytes.len() * 2);
-    for byte in bytes {
-        out.push(HEX[usize::from(byte >> 4)]);
-        out.push(HEX[usize::from(byte & 15)]);
-    }
-}
+//! Bytes from text: hex for ids, base64 for all else.
 
 /// Append the bytes that the digits of either case spell; None leaves `out` as it was.
 pub fn read_hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
@@ -35,22 +23,6 @@ fn hex_digit(byte: u8) -> Option<u8> {
         b'a'..=b'f' => Some(byte - b'a' + 10),
         b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
-    }
-}
-
-/// Append base64 with padding.
-pub fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    out.reserve(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for position in 0..4 {
-            if position <= group.len() {
-                out.push(BASE64[(bits >> (18 - 6 * position) & 63) as usize]);
-            } else {
-                out.push(b'=');
-            }
-        }
     }
 }
 
@@ -88,70 +60,21 @@ fn base64_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Append a JSON string, quotes included.
-pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => *byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0..0x20 => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[copied..at]);
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            out.extend_from_slice(b"00");
-            write_hex(&[*byte], out);
-        }
-        copied = at + 1;
-    }
-    out.extend_from_slice(&bytes[copied..]);
-    out.push(b'"');
-}
-
-/// Append the shortest digits that read back as this number; NaN and the infinities as strings.
-pub fn write_double(value: f64, out: &mut Vec<u8>) {
-    use std::io::Write;
-    let magnitude = value.abs();
-    // Writing to a Vec cannot fail.
-    let _ = if value.is_nan() {
-        out.write_all(b"\"NaN\"")
-    } else if value.is_infinite() {
-        out.write_all(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
-    } else if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
-        write!(out, "{value}")
-    } else {
-        write!(out, "{value:e}")
-    };
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::text::push_base64;
     use super::*;
-
-    fn double(value: f64) -> String {
-        let mut out = Vec::new();
-        write_double(value, &mut out);
-        String::from_utf8(out).expect("digits are ASCII")
-    }
 
     #[test]
     fn base64_of_every_length_reads_back_padded_and_not() {
         for length in 0..20u8 {
             let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(83)).collect();
-            let mut text = Vec::new();
-            write_base64(&bytes, &mut text);
-            assert_eq!(text.len() % 4, 0);
-            let bare: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'=').collect();
+            let mut text = String::new();
+            push_base64(&mut text, &bytes);
+            let bare = text.replace('=', "");
             for form in [text, bare] {
                 let mut back = Vec::new();
-                assert_eq!(read_base64(&form, &mut back), Some(()));
+                assert_eq!(read_base64(form.as_bytes(), &mut back), Some(()));
                 assert_eq!(back, bytes);
             }
         }
@@ -164,14 +87,5 @@ mod tests {
             assert_eq!(read_base64(text.as_bytes(), &mut out), None, "{text}");
             assert_eq!(out, [7]);
         }
-    }
-
-    #[test]
-    fn doubles_are_short_and_read_back() {
-        assert_eq!(double(0.1), "0.1");
-        assert_eq!(double(-0.0), "-0");
-        assert_eq!(double(1e300), "1e300");
-        assert_eq!(double(5e-324), "5e-324");
-        assert_eq!(double(f64::NEG_INFINITY), "\"-Infinity\"");
     }
 }

@@ -3,15 +3,15 @@
 use super::super::WireError;
 use super::super::proto::{Fault, MAX_DEPTH, Reader, Value, WireType, unzigzag, utf8};
 use super::super::schema::{Cardinality, Field, Kind, Message};
-use super::text::{write_base64, write_double, write_hex, write_string};
+use super::super::text::{push_base64, push_double, push_hex, push_quoted};
 
 /// Write a request. Fields come in the order of their numbers, each once, whatever the order and
 /// number of times in `data`.
 pub fn write(root: &'static Message, data: &[u8]) -> Result<Vec<u8>, WireError> {
     let mut writer =
-        Writer { out: Vec::with_capacity(data.len() * 2), found: Vec::new(), depth: 0 };
+        Writer { out: String::with_capacity(data.len() * 2), found: Vec::new(), depth: 0 };
     writer.message(root, data).map_err(|fault| fault.within(data))?;
-    Ok(writer.out)
+    Ok(writer.out.into_bytes())
 }
 
 /// A field of a known number and a fitting type.
@@ -22,7 +22,7 @@ struct Found<'a> {
 }
 
 struct Writer<'a> {
-    out: Vec<u8>,
+    out: String,
     /// Fields of the messages that are being written, the innermost last.
     found: Vec<Found<'a>>,
     depth: usize,
@@ -46,8 +46,8 @@ impl<'a> Writer<'a> {
         self.depth += 1;
         let base = self.found.len();
         let (present, spans) = self.collect(message, data)?;
-        self.out.push(b'{');
-        let mut separator: &[u8] = b"\"";
+        self.out.push('{');
+        let mut separator = "\"";
         let mut rest = present;
         while rest != 0 {
             let index = rest.trailing_zeros() as usize;
@@ -55,9 +55,9 @@ impl<'a> Writer<'a> {
             let field = &message.fields[index];
             let span = spans[index];
             let start = self.out.len();
-            self.out.extend_from_slice(separator);
-            self.out.extend_from_slice(field.json.as_bytes());
-            self.out.extend_from_slice(b"\":");
+            self.out.push_str(separator);
+            self.out.push_str(field.json);
+            self.out.push_str("\":");
             let written = match field.cardinality {
                 Cardinality::Many => self.repeated(field, index, span)?,
                 Cardinality::One => self.last(field, index, span, false)?,
@@ -66,12 +66,12 @@ impl<'a> Writer<'a> {
                 }
             };
             if written {
-                separator = b",\"";
+                separator = ",\"";
             } else {
                 self.out.truncate(start);
             }
         }
-        self.out.push(b'}');
+        self.out.push('}');
         self.found.truncate(base);
         self.depth -= 1;
         Ok(())
@@ -156,7 +156,7 @@ impl<'a> Writer<'a> {
 
     /// Write an array; false when it would be empty.
     fn repeated(&mut self, field: &'static Field, index: usize, span: Span) -> Result<bool, Fault> {
-        let start = self.out.len();
+        self.out.push('[');
         for at in span.first..=span.last {
             let found = self.found[at];
             if found.index != index {
@@ -164,24 +164,25 @@ impl<'a> Writer<'a> {
             }
             match (field.kind, found.value) {
                 (Kind::Message(message), Value::Bytes(data)) => {
-                    self.out.push(b',');
                     self.message(message, data)?;
+                    self.out.push(',');
                 }
                 (kind, Value::Bytes(data)) if kind.packs() => self.packed(field, data)?,
                 (_, value) => {
-                    self.out.push(b',');
                     self.scalar(field, value)?;
+                    self.out.push(',');
                 }
             }
         }
-        if self.out.len() == start {
-            return Ok(false);
+        // Either the last comma, or the bracket of an array without elements.
+        let written = self.out.pop() == Some(',');
+        if written {
+            self.out.push(']');
         }
-        self.out[start] = b'[';
-        self.out.push(b']');
-        Ok(true)
+        Ok(written)
     }
 
+    /// Each number of a packed field, and a comma behind it.
     fn packed(&mut self, field: &'static Field, data: &'a [u8]) -> Result<(), Fault> {
         let width = match field.kind.wire_type() {
             WireType::Fixed64 => 8,
@@ -191,8 +192,8 @@ impl<'a> Writer<'a> {
         if width == 0 {
             let mut reader = Reader::new(data);
             while let Some(value) = reader.packed_varint()? {
-                self.out.push(b',');
                 self.scalar(field, Value::Varint(value))?;
+                self.out.push(',');
             }
             return Ok(());
         }
@@ -202,8 +203,8 @@ impl<'a> Writer<'a> {
         }
         for element in elements {
             let bits = element.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-            self.out.push(b',');
             self.scalar(field, Value::Fixed64(bits))?;
+            self.out.push(',');
         }
         Ok(())
     }
@@ -216,16 +217,16 @@ impl<'a> Writer<'a> {
             Value::Bytes(_) | Value::Group => 0,
         };
         match field.kind {
-            Kind::Bool => out.extend_from_slice(if bits == 0 { b"false" } else { b"true" }),
-            Kind::Double => write_double(f64::from_bits(bits), out),
+            Kind::Bool => out.push_str(if bits == 0 { "false" } else { "true" }),
+            Kind::Double => push_double(out, f64::from_bits(bits)),
             Kind::Enum | Kind::Int32 => signed(out, (bits as i32).into()),
             Kind::Sint32 => signed(out, unzigzag(bits as u32).into()),
             Kind::Uint32 | Kind::Fixed32 => unsigned(out, (bits as u32).into()),
             Kind::Int64 | Kind::Sfixed64 => quoted(out, |out| signed(out, bits as i64)),
             Kind::Uint64 | Kind::Fixed64 => quoted(out, |out| unsigned(out, bits)),
-            Kind::String => write_string(utf8(bytes(value))?, out),
-            Kind::Bytes => quoted(out, |out| write_base64(bytes(value), out)),
-            Kind::Id => quoted(out, |out| write_hex(bytes(value), out)),
+            Kind::String => push_quoted(out, utf8(bytes(value))?),
+            Kind::Bytes => quoted(out, |out| push_base64(out, bytes(value))),
+            Kind::Id => quoted(out, |out| push_hex(out, bytes(value))),
             Kind::Message(_) => {}
         }
         Ok(())
@@ -252,20 +253,20 @@ fn is_default(kind: Kind, value: Value<'_>) -> bool {
     }
 }
 
-fn quoted(out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
-    out.push(b'"');
+fn quoted(out: &mut String, value: impl FnOnce(&mut String)) {
+    out.push('"');
     value(out);
-    out.push(b'"');
+    out.push('"');
 }
 
-fn signed(out: &mut Vec<u8>, value: i64) {
+fn signed(out: &mut String, value: i64) {
     if value < 0 {
-        out.push(b'-');
+        out.push('-');
     }
     unsigned(out, value.unsigned_abs());
 }
 
-fn unsigned(out: &mut Vec<u8>, mut value: u64) {
+fn unsigned(out: &mut String, mut value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -276,5 +277,5 @@ fn unsigned(out: &mut Vec<u8>, mut value: u64) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
