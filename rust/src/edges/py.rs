@@ -16,7 +16,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyAdmission>()?;
     module.add_function(wrap_pyfunction!(py_admission, module)?)?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
+    module.add_function(wrap_pyfunction!(keep_freed_memory, module)?)?;
     super::server::py::register(module)
+}
+
+/// Keep freed memory for the next body; for a process that is a collector, not for an app.
+#[pyfunction]
+fn keep_freed_memory() {
+    super::runtime::keep_freed_memory();
 }
 
 /// Compress bytes for what is not a request of the client, such as a file.

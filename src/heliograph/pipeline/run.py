@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import IO
 
+from heliograph._core import keep_freed_memory
 from heliograph.errors import ConfigError
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
@@ -28,6 +29,7 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
     ``errors``), when a component failed, or when draining took longer than ``drain`` seconds. A
     second signal ends draining at once.
     """
+    keep_freed_memory()
     try:
         log = set_up(config.telemetry.logs)
     except OSError as error:
