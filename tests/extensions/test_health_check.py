@@ -62,6 +62,19 @@ async def test_alive_while_pipelines_run_ready_while_they_take(
         assert json.loads((await probed.ask())[2])["state"] == state.value
 
 
+async def test_says_what_flows() -> None:
+    async with page() as probed:
+        counter = probed.telemetry.counter
+        counter("otelcol_receiver_accepted_spans", receiver="otlp").value += 3
+        counter("otelcol_exporter_sent_spans", exporter="otlp/2").value += 2
+        counter("heliograph_exporter_dropped_spans", exporter="otlp/2", reason="rejected").value = 1
+        probed.telemetry.gauge("otelcol_exporter_queue_size", lambda: 5, exporter="otlp/2")
+        assert json.loads((await probed.ask())[2])["flow"] == {
+            "receiver otlp": {"accepted_spans": 3},
+            "exporter otlp/2": {"sent_spans": 2, "dropped_spans (rejected)": 1},
+        }
+
+
 async def test_a_failing_exporter_is_named_and_turns_nothing_red() -> None:
     async with page() as probed:
         probed.telemetry.failing["otlp/tempo"] = Failure(0.0, "connection refused", 7)

@@ -10,6 +10,7 @@ Source: the Collector's healthcheckextension.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from heliograph.otlp import Signal
@@ -18,7 +19,7 @@ from heliograph.pipeline.fields import Duration, Field, Seconds
 from heliograph.pipeline.http import Request, Response
 from heliograph.pipeline.net import HttpServer
 from heliograph.pipeline.pages import Pages
-from heliograph.pipeline.telemetry import Failure, State
+from heliograph.pipeline.telemetry import ITEMS, Failure, State, Telemetry
 
 READY = "/ready"
 
@@ -129,5 +130,24 @@ class Extension:
         if text:
             return Response(status, text.encode())
         report = self._core.report(telemetry.state, telemetry.failing, now)
+        report["flow"] = flow(telemetry)
         body = json.dumps(report).encode() + b"\n"
         return Response(status, body, "application/json")
+
+
+def flow(telemetry: Telemetry) -> dict[str, dict[str, int]]:
+    """Return what receivers accepted and refused, and what exporters sent and did not."""
+    found: dict[str, dict[str, int]] = {}
+    for sample in telemetry.samples():
+        match = _FLOW.fullmatch(sample.name)
+        labels = dict(sample.labels)
+        if match is not None and match["kind"] in labels:
+            what = match["what"] + (f" ({labels['reason']})" if "reason" in labels else "")
+            of = found.setdefault(f"{match['kind']} {labels[match['kind']]}", {})
+            of[what] = int(sample.value)
+    return found
+
+
+_FLOW = re.compile(
+    f"(otelcol|heliograph)_(?P<kind>receiver|exporter)_(?P<what>.+_({'|'.join(ITEMS.values())}))"
+)

@@ -16,11 +16,11 @@ from heliograph.pipeline.component import ComponentId, Kind
 from heliograph.pipeline.config import load
 from heliograph.testing import FakeClock, Sink, settings, traces
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "custom"
 
 
 def test_files_beside_the_configuration_run() -> None:
-    with Collector(EXAMPLES / "outside" / "collector.yaml", {"HOSTNAME": "here"}) as collector:
+    with Collector(EXAMPLE / "collector.yaml", {"HOSTNAME": "here"}) as collector:
         collector.until(lambda: len(collector.out) > 1)
         collector.signal()
         assert collector.wait() == 0
@@ -31,7 +31,7 @@ def test_files_beside_the_configuration_run() -> None:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The example's package as an installer leaves it: its code, and a record of entry points."""
-    package = EXAMPLES / "package"
+    package = EXAMPLE / "package"
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
     name, version = project["name"], project["version"]
     shutil.copytree(package / "src", tmp_path, dirs_exist_ok=True)
@@ -49,7 +49,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, processor: str) -> str:
-    shutil.copy(EXAMPLES / "outside" / "heartbeat.py", folder)
+    shutil.copy(EXAMPLE / "heartbeat.py", folder)
     path = folder / "collector.yaml"
     path.write_text(f"""
 receivers: {{heartbeat: }}
