@@ -23,6 +23,8 @@ DEFAULT_GRPC_MESSAGE = 4 * MIB
 BODY_PATIENCE = 30.0
 """Seconds that a request body may take where the configuration says nothing; a body that keeps
 coming gets more."""
+HANDSHAKE = 20.0
+"""Seconds that a gRPC client may take to begin."""
 MAX_STREAMS = 1000
 """Requests in flight on one connection where the configuration says nothing."""
 
@@ -213,7 +215,7 @@ class Server(ComponentConfig):
             "cors": None,
             "response_headers": [],
             "keep_alives": True,
-            "header_timeout": 20.0,
+            "header_timeout": HANDSHAKE,
             "body_timeout": BODY_PATIENCE,
             "write_timeout": 30.0,
             "max_streams": MAX_STREAMS,
