@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -64,6 +65,14 @@ def caller(channel: grpc.aio.Channel) -> Callable[..., Awaitable[bytes]]:
         return method(bytes(batch.wire()), **({"timeout": 20} | options))
 
     return call
+
+
+async def reached(condition: Callable[[], bool], within: float = 10.0) -> None:
+    """Return when the condition holds; fail when it does not hold in time."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True)

@@ -241,10 +241,10 @@ async def test_a_bomb_is_no_larger_than_a_message(coding: str) -> None:
 async def test_messages_above_four_mib_when_the_configuration_says_so() -> None:
     sink = Sink()
     batch = traces(100, padding=60_000)
-    async with receiving(sink, grpc={"max_recv_msg_size_mib": 8}) as receiver:
-        async with calling(receiver) as call:
-            for _ in range(3):
-                await call(batch)
+    large = {"max_recv_msg_size_mib": 8}
+    async with receiving(sink, grpc=large) as receiver, calling(receiver) as call:
+        for _ in range(3):
+            await call(batch)
     assert [bytes(taken.wire()) for taken in sink.batches] == [bytes(batch.wire())] * 3
     async with receiving(sink, grpc={}) as receiver, calling(receiver) as call:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -24,7 +24,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from serving import EXPORT, calling, posting, receiving
+from serving import EXPORT, calling, posting, reached, receiving
 
 from heliograph.errors import ConfigError, Reject, Retry
 from heliograph.otlp import Batch, Signal
@@ -289,8 +289,7 @@ async def test_what_is_in_flight_is_answered_before_it_stops() -> None:
     async with receiving(sink, grpc={}, http={}) as receiver, calling(receiver) as call:
         first = asyncio.ensure_future(call(traces(1)))
         second = asyncio.ensure_future(posting(receiver, "/v1/traces", bytes(traces(1).wire())))
-        while len(sink.tried) < 2:
-            await asyncio.sleep(0.01)
+        await reached(lambda: len(sink.tried) == 2)
         stopping = asyncio.ensure_future(receiver.stop())
         await asyncio.sleep(0.1)
         assert not stopping.done()

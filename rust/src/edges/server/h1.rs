@@ -98,20 +98,18 @@ fn next_look(door: &Door, activity: &Activity, started: Instant) -> Option<Insta
     if blocked > 0 && now >= at(blocked) + settings.write_timeout {
         return None;
     }
+    let idle = settings.keepalive.max_idle;
     let mut soonest = now + settings.write_timeout.min(settings.header_timeout);
-    if !activity.active() {
-        let fresh = activity.fresh.load(Relaxed);
-        let limit = if fresh > 0 {
-            Some(at(fresh) + settings.header_timeout)
-        } else {
-            settings.keepalive.max_idle.map(|idle| at(activity.done.load(Relaxed)) + idle)
-        };
-        if let Some(limit) = limit {
-            if now >= limit {
-                return None;
-            }
-            soonest = soonest.min(limit);
-        }
+    let limit = match activity.fresh.load(Relaxed) {
+        _ if activity.active() => None,
+        0 => idle.map(|idle| at(activity.done.load(Relaxed)) + idle),
+        fresh => Some(at(fresh) + settings.header_timeout),
+    };
+    if limit.is_some_and(|limit| now >= limit) {
+        return None;
+    }
+    for next in [limit, idle.map(|idle| now + idle)].into_iter().flatten() {
+        soonest = soonest.min(next);
     }
     Some(soonest.max(now + Duration::from_millis(20)))
 }

@@ -23,6 +23,8 @@ const FRAME: u32 = 1024 * 1024;
 const HEADERS: u32 = 64 * 1024;
 /// How long a connection may take for its handshake, and for going away when nothing is open.
 const PROMPT: Duration = Duration::from_secs(20);
+/// How long an idle connection may take for going away when the server stops.
+const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// What the streams of a connection share.
 pub struct Connection {
@@ -136,7 +138,11 @@ pub async fn run<F>(
             },
             phase = phases.next() => match phase {
                 Phase::Run => {}
-                Phase::Drain => care.go_away(&mut h2),
+                Phase::Drain => {
+                    care.linger = BRIEFLY;
+                    care.go_away(&mut h2);
+                    care.next = care.next_look(Instant::now());
+                }
                 Phase::Kill => return,
             },
             pong = care.pong(), if care.waiting.is_some() => {
@@ -185,6 +191,8 @@ struct Care<'a> {
     old: Option<Instant>,
     /// Until when it must be gone, once told to go.
     gone: Option<Option<Instant>>,
+    /// How long it may linger then without a request.
+    linger: Duration,
 }
 
 impl<'a> Care<'a> {
@@ -192,8 +200,17 @@ impl<'a> Care<'a> {
         let started = Instant::now();
         let keep = &door.settings.keepalive;
         let old = keep.max_age.map(|age| started + jitter(age));
-        let mut care =
-            Self { door, activity, ping, waiting: None, next: started, started, old, gone: None };
+        let mut care = Self {
+            door,
+            activity,
+            ping,
+            waiting: None,
+            next: started,
+            started,
+            old,
+            gone: None,
+            linger: PROMPT,
+        };
         care.next = care.next_look(started);
         care
     }
@@ -209,9 +226,15 @@ impl<'a> Care<'a> {
         self.started + Duration::from_millis(millis)
     }
 
+    /// When the connection has been idle for too long, as things stand.
     fn idle_at(&self) -> Option<Instant> {
         let idle = self.door.settings.keepalive.max_idle?;
-        Some(self.at(self.activity.done.load(Relaxed)) + idle)
+        let since = if self.activity.active() {
+            Instant::now()
+        } else {
+            self.at(self.activity.done.load(Relaxed))
+        };
+        Some(since + idle)
     }
 
     fn go_away(&mut self, h2: &mut h2::server::Connection<Watched, Bytes>) {
@@ -228,12 +251,12 @@ impl<'a> Care<'a> {
         let now = Instant::now();
         let keep = &self.door.settings.keepalive;
         if let Some(limit) = self.gone {
-            let quiet = self.at(self.activity.done.load(Relaxed)) + PROMPT;
+            let quiet = self.at(self.activity.done.load(Relaxed)) + self.linger;
             if limit.is_some_and(|limit| now >= limit) || !self.activity.active() && now >= quiet {
                 return false;
             }
         } else if self.old.is_some_and(|old| now >= old)
-            || !self.activity.active() && self.idle_at().is_some_and(|idle| now >= idle)
+            || self.idle_at().is_some_and(|idle| now >= idle)
         {
             self.go_away(h2);
         }
@@ -259,7 +282,7 @@ impl<'a> Care<'a> {
     fn next_look(&self, now: Instant) -> Instant {
         let keep = &self.door.settings.keepalive;
         let ping = self.at(self.activity.read.load(Relaxed)) + keep.time;
-        let quiet = Some(now + PROMPT.min(self.door.settings.write_timeout));
+        let quiet = Some(now + self.linger.min(self.door.settings.write_timeout));
         let candidates = match self.gone {
             None => [self.old, self.idle_at(), self.waiting, Some(ping)],
             Some(limit) => [limit, quiet, self.waiting, None],
