@@ -254,6 +254,15 @@ async def test_a_bug_in_the_exporter_is_a_counted_rejection(
     assert caplog.records[0].exc_info is not None
 
 
+async def test_a_lost_connection_is_tried_again() -> None:
+    backend = Backend([ConnectionResetError("by peer")])
+    async with Rig(backend, retry_on_failure=QUICK) as rig:
+        sender = rig.send()
+        await rig.clock.advance(2)
+        await sender
+        assert len(backend.tried) == 2
+
+
 async def test_a_cancelled_sender_takes_its_batch_with_it() -> None:
     async with Rig(sending_queue={"num_consumers": 1}) as rig:
         rig.backend.close()

@@ -182,6 +182,32 @@ async def test_a_bug_is_named_counted_and_said_once(caplog: pytest.LogCaptureFix
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
+class Cut(Processor):
+    async def consume(self, batch: Any) -> None:
+        raise ConnectionResetError("by peer")
+
+
+@pytest.mark.parametrize("exporters", ["out", "out other"])
+async def test_a_lost_connection_in_a_component_is_no_reason_to_lose_data(exporters: str) -> None:
+    pipelines = {"traces": ("in", "cut", exporters)}
+    async with World(pipelines, classes={"processors.cut": Cut}) as world:
+        with pytest.raises(Retry, match="ConnectionResetError: by peer"):
+            await world.send(traces(2))
+        errors = world.graph.telemetry.value("heliograph_component_errors")
+        assert errors == 1
+
+
+@pytest.mark.parametrize("exporters", ["out", "out other"])
+async def test_a_lost_connection_in_an_exporter_either(exporters: str) -> None:
+    async with World({"traces": ("in", "", exporters)}) as world:
+        world.one("exporters.out").sink = Sink([ConnectionResetError("by peer")])
+        with pytest.raises(Retry, match="ConnectionResetError: by peer"):
+            await world.send(traces(2))
+        assert world.graph.telemetry.failing["out"].reason == "ConnectionResetError: by peer"
+        await world.send(traces(2))
+        assert not world.graph.telemetry.failing
+
+
 class Stubborn(Processor):
     async def stop(self) -> None:
         await super().stop()

@@ -26,7 +26,7 @@ from heliograph.pipeline.backoff import Gate, Intervals
 from heliograph.pipeline.batching import Batcher, Sizes
 from heliograph.pipeline.component import ComponentConfig, Exporter, Settings
 from heliograph.pipeline.fields import Duration, Field
-from heliograph.pipeline.outcomes import Outcomes
+from heliograph.pipeline.outcomes import Outcomes, passing
 
 PATIENCE = 5.0
 """Seconds that a sender waits at most."""
@@ -242,7 +242,10 @@ class Delivery:
                 self._outcomes.rejected(batch, error)
                 raise
             except Exception as error:
-                raise self._outcomes.broken(batch, error) from error
+                failed = passing(error)
+                if failed is None:
+                    raise self._outcomes.broken(batch, error) from error
+                failure = failed
             else:
                 if self._gate.failing:
                     self._gate.succeeded()

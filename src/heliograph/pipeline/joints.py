@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from heliograph.errors import DeliveryError, Reject, Retry
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Consumer, Settings
-from heliograph.pipeline.outcomes import INTERNAL, Outcomes
+from heliograph.pipeline.outcomes import INTERNAL, Outcomes, passing
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import ITEMS, Telemetry
 
@@ -49,17 +49,17 @@ class Entry:
             raise self._broken(batch, error) from error
         self._accepted.value += batch.items
 
-    def _broken(self, batch: Batch, error: Exception) -> Reject:
-        """Never to be sent again: the same bytes would meet the same bug."""
+    def _broken(self, batch: Batch, error: Exception) -> DeliveryError:
+        """Return what the sender hears: to send it again after the world's failures, never again
+        after a bug, because the same bytes would meet the same bug."""
         culprit = self._blame(error)
         self._failed.value += batch.items
         self._telemetry.counter("heliograph_component_errors", component=culprit).value += 1
-        self._say.error(
-            ("broken", culprit),
-            f"{culprit} failed on {batch.items} items, which are lost: {error!r}",
-            caught=error,
-        )
-        return Reject(f"internal error in {culprit}", INTERNAL)
+        again = passing(error)
+        fate = "stay with their sender" if again else "are lost"
+        message = f"{culprit} failed on {batch.items} items, which {fate}: {error!r}"
+        self._say.error(("broken", culprit), message, caught=error)
+        return again or Reject(f"internal error in {culprit}", INTERNAL)
 
 
 _RECEIVED = ("accepted", "refused", "failed")
@@ -91,7 +91,7 @@ class FanOut:
         failures = [outcome for outcome in outcomes if outcome is not None]
         if not failures:
             return
-        retries = [error for error in failures if isinstance(error, Retry)]
+        retries = [error for error in map(_again, failures) if error is not None]
         if retries:
             for outcome, repeated in zip(outcomes, self._repeated, strict=True):
                 if outcome is None:
@@ -125,5 +125,16 @@ class Outlet:
             self._outcomes.rejected(batch, error)
             raise
         except Exception as error:
-            raise self._outcomes.broken(batch, error) from error
+            failure = passing(error)
+            if failure is None:
+                raise self._outcomes.broken(batch, error) from error
+            self._outcomes.transient(failure.reason)
+            self._outcomes.sent_back(batch)
+            raise failure from error
         self._outcomes.sent(batch)
+
+
+def _again(failure: BaseException) -> Retry | None:
+    if isinstance(failure, Retry):
+        return failure
+    return passing(failure) if isinstance(failure, Exception) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heliograph.errors import Reject
+from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.component import Settings
 from heliograph.pipeline.sparingly import Sparingly
@@ -10,6 +10,14 @@ from heliograph.pipeline.telemetry import Failure
 
 INTERNAL = 13
 """gRPC's code for a fault of ours."""
+
+
+def passing(error: Exception) -> Retry | None:
+    """Return what an exception means when it is the world's failure and no bug: try again.
+
+    Network clients raise OSError (ConnectionError, TimeoutError and others derive from it).
+    """
+    return Retry(f"{type(error).__name__}: {error}") if isinstance(error, OSError) else None
 
 
 class Outcomes:
