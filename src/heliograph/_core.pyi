@@ -1,9 +1,9 @@
 """The native core."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
-from polars import DataFrame
+from polars import DataFrame, Series
 from typing_extensions import Buffer
 
 class HeliographError(Exception): ...
@@ -81,6 +81,36 @@ class Batch:
         Raises:
             ValueError: a path or level means nothing for this signal.
             WireError: a value that was asked for is malformed.
+        """
+    def take(
+        self, rows: Series | Sequence[bool] | Sequence[int], level: str | None = None
+    ) -> Batch:
+        """Keep the rows of a mask (null is false), or of row numbers, in the batch's order.
+
+        Resources, scopes and metrics that lose their last item vanish; the rest is copied as it
+        stands.
+
+        Raises:
+            ValueError: the mask is not as long as the level, or the signal has no such level.
+            IndexError: a number is not a row's.
+        """
+    def split(self, *, items: int | None = None, nbytes: int | None = None) -> list[Batch]:
+        """Cut into batches of at most so many items and bytes, in order.
+
+        Resource, scope and metric are repeated where the cut goes through them. An item that is
+        larger than ``nbytes`` on its own is a batch of its own; profiles are never cut.
+        """
+    def partition(self, path: str) -> list[tuple[Any, Batch]]:
+        """Cut by the value of a path, absent as None, in order of each value's first item.
+
+        A resource, scope or metric without items is in none of the batches, unless there is only
+        one value.
+        """
+    @staticmethod
+    def join(batches: Sequence[Batch]) -> Batch:
+        """Return one batch of all items. Its deadline is the nearest.
+
+        Raises: ValueError for none, for different signals, metadata or auth, and for profiles.
         """
 
 @final

@@ -2,6 +2,7 @@
 
 mod batch;
 mod column;
+mod index;
 pub mod json;
 pub mod path;
 pub mod plan;
@@ -9,6 +10,7 @@ pub mod project;
 pub mod proto;
 mod scan;
 pub mod schema;
+pub mod take;
 pub mod text;
 pub mod value;
 

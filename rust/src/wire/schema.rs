@@ -104,6 +104,14 @@ impl Message {
         self.fields.iter().find(|field| field.json == name)
     }
 
+    /// The messages of the oneof, with their numbers.
+    pub fn children_of_oneof(&self) -> impl Iterator<Item = (u32, &'static Message)> {
+        self.fields.iter().filter_map(|field| match (field.kind, field.cardinality) {
+            (Kind::Message(message), Cardinality::Oneof) => Some((field.number, message)),
+            _ => None,
+        })
+    }
+
     /// The fields whose elements are rows.
     pub fn children(&self) -> impl Iterator<Item = (&'static Field, &'static Message, Level)> {
         self.fields.iter().filter_map(|field| match (field.kind, field.level) {

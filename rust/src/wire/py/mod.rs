@@ -1,19 +1,22 @@
 //! Python's view of a batch.
 
+mod column;
 mod context;
 mod frame;
+mod partition;
 
 use std::ffi::c_int;
 
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyBufferError, PyException};
+use pyo3::exceptions::{PyBufferError, PyException, PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
 use pyo3::{ffi, intern};
 
 pub use self::context::PyContext;
+use super::take::{Rows, TakeError};
 use super::{Batch, Context, Signal};
 
 create_exception!(
@@ -158,6 +161,59 @@ impl PyBatch {
         level: Option<&Bound<'py, PyString>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         frame::frame(py, &self.0, paths, level.unwrap_or(intern!(py, "item")))
+    }
+
+    #[pyo3(signature = (rows, level=None))]
+    fn take(
+        &self,
+        py: Python<'_>,
+        rows: &Bound<'_, PyAny>,
+        level: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<Self> {
+        let level = level.unwrap_or(intern!(py, "item"));
+        let level = frame::level_named(&self.0, &level.to_cow()?)?;
+        let rows = column::rows(rows)?;
+        py.detach(|| self.0.take(&rows, level)).map(PyBatch).map_err(|error| match error {
+            TakeError::Wire(error) => wire_error(py, &error),
+            TakeError::Level => PyValueError::new_err("there is no such level"),
+            TakeError::Rows { given, rows: there } => match rows {
+                Rows::Mask(_) => PyValueError::new_err(format!(
+                    "the mask has {given} rows, the batch has {there}"
+                )),
+                Rows::Numbers(_) => {
+                    PyIndexError::new_err(format!("there is no row {}", given.saturating_sub(1)))
+                }
+            },
+        })
+    }
+
+    #[pyo3(signature = (*, items=None, nbytes=None))]
+    fn split(
+        &self,
+        py: Python<'_>,
+        items: Option<usize>,
+        nbytes: Option<usize>,
+    ) -> PyResult<Vec<Self>> {
+        if items == Some(0) || nbytes == Some(0) {
+            return Err(PyValueError::new_err("a batch of nothing cannot be a limit"));
+        }
+        let pieces = py.detach(|| self.0.split(items, nbytes));
+        let pieces = pieces.map_err(|error| wire_error(py, &error))?;
+        Ok(pieces.into_iter().map(PyBatch).collect())
+    }
+
+    fn partition<'py>(
+        &self,
+        py: Python<'py>,
+        path: &Bound<'py, PyString>,
+    ) -> PyResult<Vec<(Bound<'py, PyAny>, Self)>> {
+        partition::partition(py, &self.0, path)
+    }
+
+    #[staticmethod]
+    fn join(py: Python<'_>, batches: Vec<Bound<'_, Self>>) -> PyResult<Self> {
+        let batches: Vec<Batch> = batches.iter().map(|batch| batch.get().0.clone()).collect();
+        py.detach(|| Batch::join(&batches)).map(PyBatch).map_err(PyValueError::new_err)
     }
 
     fn __repr__(&self) -> String {
