@@ -153,3 +153,99 @@ class OtlpServer:
     def address(self) -> str: ...
     def turned_away(self) -> tuple[int, int]: ...
     def stop(self, grace: float, done: Callable[[None], None]) -> None: ...
+
+@final
+class Outcome:
+    """What became of a request."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def retryable(self) -> bool: ...
+    @property
+    def code(self) -> int:
+        """gRPC status code; over HTTP what stands nearest."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status; 0 when there was none."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the other side asks to wait."""
+
+    @property
+    def rejected(self) -> int:
+        """Items that a partial success did not take."""
+
+    @property
+    def json(self) -> bytes:
+        """The answer, when it is JSON; empty otherwise."""
+
+@final
+class Answer:
+    """The answer to a POST."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def retry_after(self) -> float | None: ...
+
+@final
+class Call:
+    """A request on its way."""
+
+    def cancel(self) -> None:
+        """Give up; the target may still be called once."""
+
+@final
+class GrpcClient:
+    """Sends batches to one gRPC endpoint. Connects at the first.
+
+    Raises: ValueError(option, message) when a setting cannot be used.
+    """
+
+    def __new__(cls, events: Events, settings: Mapping[str, object]) -> GrpcClient: ...
+    @staticmethod
+    def check_endpoint(endpoint: str) -> str | None: ...
+    def send(
+        self,
+        batch: Batch,
+        timeout: float,
+        target: Callable[[Outcome], None],
+        headers: list[tuple[str, str]] | None = None,
+    ) -> Call: ...
+    def pin(self, addresses: list[str] | None) -> None: ...
+    def close(self) -> None: ...
+
+@final
+class HttpClient:
+    """Sends batches, and whatever else, to HTTP servers.
+
+    Raises: ValueError(option, message) when a setting cannot be used.
+    """
+
+    def __new__(cls, events: Events, settings: Mapping[str, object]) -> HttpClient: ...
+    def send(
+        self,
+        batch: Batch,
+        timeout: float,
+        target: Callable[[Outcome], None],
+        headers: list[tuple[str, str]] | None = None,
+    ) -> Call: ...
+    def post(
+        self,
+        url: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        timeout: float,
+        target: Callable[[Answer | Outcome], None],
+        limit: int = 4194304,
+    ) -> Call: ...
+    def pin(self, addresses: list[str] | None) -> None: ...

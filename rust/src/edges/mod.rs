@@ -2,6 +2,7 @@
 //! what happens here reaches Python through `Events`.
 
 pub mod admission;
+pub mod client;
 pub mod compress;
 pub mod events;
 pub mod runtime;

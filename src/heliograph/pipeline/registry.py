@@ -18,6 +18,8 @@ from heliograph.pipeline.component import ComponentConfig, Kind
 ENTRY_POINTS = "heliograph.components"
 
 BUILTIN: dict[tuple[Kind, str], str] = {
+    (Kind.EXPORTER, "otlp"): "heliograph.exporters.otlp",
+    (Kind.EXPORTER, "otlphttp"): "heliograph.exporters.otlphttp",
     (Kind.CONNECTOR, "forward"): "heliograph.connectors.forward",
     (Kind.EXPORTER, "debug"): "heliograph.exporters.debug",
     (Kind.EXPORTER, "file"): "heliograph.exporters.file",
