@@ -143,6 +143,12 @@ impl<'a> Reader<'a> {
         Self { data, at: 0 }
     }
 
+    /// Read on in a message from a field that begins at `at`.
+    #[inline]
+    pub fn from(data: &'a [u8], at: usize) -> Self {
+        Self { data, at }
+    }
+
     /// Offset of the next field in the message.
     #[inline]
     pub fn position(&self) -> usize {
