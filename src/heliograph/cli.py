@@ -131,22 +131,17 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _print_config(arguments: argparse.Namespace) -> int:
-    from heliograph.errors import ConfigError  # noqa: PLC0415 - heavy
     from heliograph.pipeline.config import printing  # noqa: PLC0415 - heavy
 
     loader = _loader(arguments)
     if loader is None:
         return USAGE
     valid = loader.config() is not None
-    if not valid and arguments.validate:
+    if not loader.resolved or (arguments.validate and not valid):
         _say_problems(loader)
         return FAILED
     show = printing.as_json if arguments.format == "json" else printing.as_yaml
-    try:
-        sys.stdout.write(show(loader, redacted=arguments.mode == "redacted"))
-    except ConfigError as error:
-        _say(str(error))
-        return FAILED
+    sys.stdout.write(show(loader, redacted=arguments.mode == "redacted"))
     return OK
 
 

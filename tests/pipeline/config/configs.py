@@ -22,6 +22,20 @@ REST = """
 exporters: {out: {endpoint: a:1}}
 service: {pipelines: {traces: {receivers: [in], exporters: [out]}}}
 """
+GOOD_SECRETS = """
+receivers:
+  in:
+    api_key: hunter1
+    headers:
+      authorization: hunter2
+    rules:
+      - key: a
+        value:
+          password: hunter3
+exporters:
+  out: {endpoint: "a:1"}
+service: {pipelines: {traces: {receivers: [in], exporters: [out]}}}
+"""
 
 
 def registry() -> Registry:

@@ -56,6 +56,8 @@ class Loader:
     warnings: list[Problem] = field(default_factory=list)
     root: Mapping = field(default_factory=lambda: Mapping({}, Place("")))
     """Merged and expanded."""
+    resolved: bool = False
+    """Whether ``root`` could be read."""
     secrets: set[Path] = field(default_factory=set)
     """Paths of what nobody may see."""
 
@@ -93,6 +95,7 @@ class Loader:
         node = expander.expand(gather(self.sources, self.sets, append=append))
         assert isinstance(node, Mapping)
         self.root = node
+        self.resolved = True
 
     def _check(self) -> tuple[Components, Pipelines, tuple[ComponentId, ...], Telemetry]:
         sections = [*Kind, "service"]

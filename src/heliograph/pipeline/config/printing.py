@@ -12,6 +12,7 @@ from heliograph.pipeline.config.load import Loader
 from heliograph.pipeline.config.places import HIDDEN, Path, dotted, looks_secret
 from heliograph.pipeline.config.yaml_source import Mapping, Node, Scalar, Sequence, resolve
 
+_BREAKS = re.compile("[\x7f\x85\u2028\u2029\ufeff]")
 _DOLLAR = re.compile(r"\$(?=[${])")
 
 
@@ -55,7 +56,7 @@ def _escaped(node: Node) -> Any:
         return {key: _escaped(entry.node) for key, entry in node.entries.items()}
     if isinstance(node, Sequence):
         return [_escaped(item) for item in node.items]
-    return _DOLLAR.sub("$$$$", node.value) if isinstance(node.value, str) else node.value
+    return _DOLLAR.sub("$$", node.value) if isinstance(node.value, str) else node.value
 
 
 def _leaves(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
@@ -99,10 +100,14 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
+        quoted = _BREAKS.sub(
+            lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+        )
         plain = yaml.safe_dump(value, width=10**9, allow_unicode=True).partition("\n")[0]
         if plain != value or isinstance(resolve(value), str):
-            return plain if "\n" not in value and plain[:1] not in "|>" else json.dumps(value)
-        return json.dumps(value)
+            breaks = "\n" in value or _BREAKS.search(value) or plain[:1] in "|>"
+            return quoted if breaks else plain
+        return quoted
     if isinstance(value, float) and not math.isfinite(value):
         return {"inf": ".inf", "-inf": "-.inf"}.get(str(value), ".nan")
     return json.dumps(value)

@@ -8,6 +8,7 @@ from heliograph.pipeline.config.telemetry import TelemetryConfig
 from heliograph.pipeline.registry import ALIASES, Registry, first_line, modules
 
 _EXPANSION = {"type": "string", "pattern": r"\$\{.*\}"}
+_NULL = {"type": "null"}
 _OUTSIDE = ("title", "description", "default", "unit")
 _ID = r"^%s(/.+)?$"
 
@@ -21,7 +22,9 @@ def schema(registry: Registry) -> dict[str, Any]:
     }
     for kind, name, module in modules(registry):
         reference = _add(definitions, f"{kind}.{name}", module.Config)
-        entry = {"description": first_line(module), "anyOf": [reference, {"type": "null"}]}
+        may_be_empty = not definitions[f"{kind}.{name}"].get("required")
+        choices = [reference, _NULL] if may_be_empty else [reference]
+        entry = {"description": first_line(module), "anyOf": choices}
         for other in [name, *(a for (k, a), type in ALIASES.items() if k is kind and type == name)]:
             sections[kind]["patternProperties"][_ID % other] = entry
     telemetry = _add(definitions, "service.telemetry", TelemetryConfig)
@@ -78,7 +81,7 @@ def _add(definitions: dict[str, Any], name: str, model: Any) -> dict[str, str]:
 
 
 def _lenient(node: Any) -> Any:
-    """Allow ``${…}`` where a number, a switch or one of several words is wanted."""
+    """Allow ``${…}`` where no text is wanted, and nothing behind an option's name."""
     if isinstance(node, list):
         return [_lenient(item) for item in node]
     if not isinstance(node, dict):
@@ -87,9 +90,18 @@ def _lenient(node: Any) -> Any:
         key: value if key in ("default", "enum", "examples") else _lenient(value)
         for key, value in node.items()
     }
+    if isinstance(result.get("properties"), dict):
+        result["properties"] = {k: _optional(v) for k, v in result["properties"].items()}
     if result.get("type") in ("integer", "number", "boolean") or "enum" in result:
         kept = {
             key: result.pop(key) for key in ("title", "description", "default") if key in result
         }
         return {**kept, "anyOf": [result, _EXPANSION]}
     return result
+
+
+def _optional(option: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in option.items() if key in _OUTSIDE}
+    rest = {key: value for key, value in option.items() if key not in _OUTSIDE}
+    choices = rest["anyOf"] if set(rest) == {"anyOf"} else [rest]
+    return option if not rest or _NULL in choices else {**kept, "anyOf": [*choices, _NULL]}
