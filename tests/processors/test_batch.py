@@ -11,7 +11,7 @@ import golden
 import pytest
 
 from heliograph.errors import Reject, Retry
-from heliograph.otlp import Batch, Context
+from heliograph.otlp import Batch, Context, Signal
 from heliograph.pipeline.batching import Core, Sizes
 from heliograph.processors.batch import Config, Processor
 from heliograph.testing import FakeClock, Sink, logs, settings, settle, traces
@@ -138,6 +138,26 @@ async def test_the_time_out_ends_the_wait() -> None:
     await rig.clock.advance(0.2)
     assert [batch.items for batch in rig.sink.tried] == [1, 5]
     assert rig.telemetry.value("otelcol_processor_batch_timeout_trigger_send") == 1
+    rig.sink.open()
+    await asyncio.gather(*senders)
+
+
+async def test_no_request_has_more_than_the_largest_size() -> None:
+    rig = Rig(send_batch_size=4, send_batch_max_size=4)
+    rig.sink.close()
+    senders = [rig.send(traces(n)) for n in (1, 3, 3, 10)]
+    await settle()
+    rig.sink.open()
+    await asyncio.gather(*senders)
+    assert sorted(batch.items for batch in rig.sink.batches) == [1, 2, 3, 3, 4, 4]
+
+
+async def test_profiles_pass_unmerged() -> None:
+    rig = Rig()
+    rig.sink.close()
+    senders = [rig.send(Batch(Signal.PROFILES, b"")) for _ in range(3)]
+    await settle()
+    assert len(rig.sink.tried) == 3
     rig.sink.open()
     await asyncio.gather(*senders)
 

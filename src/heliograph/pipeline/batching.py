@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.component import Clock
-from heliograph.pipeline.contexts import group_of, join, only, split
+from heliograph.pipeline.contexts import group_of, join, only
 from heliograph.pipeline.telemetry import Counter
 
 T = TypeVar("T")
@@ -273,13 +273,17 @@ class Batcher:
 
     async def _deliver(self, batch: Batch) -> None:
         if self._sizes.most and self._measure(batch) > self._sizes.most:
-            for part in split(batch, self._sizes.most, in_bytes=self._in_bytes):
+            for part in self._split(batch):
                 await self._send(part)
         else:
             await self._send(batch)
 
     def _measure(self, batch: Batch) -> int:
         return batch.nbytes if self._in_bytes else batch.items
+
+    def _split(self, batch: Batch) -> list[Batch]:
+        most = self._sizes.most
+        return batch.split(nbytes=most) if self._in_bytes else batch.split(items=most)
 
     async def _watch(self) -> None:
         """Send what has waited long enough, for as long as something waits."""

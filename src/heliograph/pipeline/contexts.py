@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from heliograph.otlp import Batch, Context
+from heliograph.otlp import Batch, Context, Signal
 
 
 def group_of(batch: Batch) -> Hashable:
-    """Return what tells groups apart: signal, metadata and authentication."""
+    """Return what tells groups apart: signal, metadata and authentication.
+
+    Profiles cannot be merged, so that each is a group of its own.
+    """
+    if batch.signal == Signal.PROFILES:
+        return object()
     context = batch.context
     metadata, auth = context.metadata, context.auth
     if not metadata and not auth:
@@ -25,17 +30,9 @@ def only(batch: Batch, keys: Sequence[str]) -> Batch:
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Return one batch with the contents of all, in order, and what their contexts share.
+    """Return one batch with the contents of all, in order; they are of one group.
 
-    They are of one group.
+    It has no deadline: a sender that has to leave does so, and the others stay.
     """
     context = batches[0].context
-    shared = Context(context.metadata, auth=context.auth)
-    data = b"".join(batch.wire() for batch in batches)
-    return Batch(batches[0].signal, data, shared)
-
-
-def split(batch: Batch, most: int, *, in_bytes: bool) -> list[Batch]:
-    """Return batches of at most so many items or bytes, with the contents of this one in order."""
-    del most, in_bytes
-    return [batch]
+    return Batch.join(batches).with_context(Context(context.metadata, auth=context.auth))
