@@ -41,8 +41,8 @@ pub enum As {
 /// What stands at the end of a path.
 #[derive(Clone, Debug)]
 pub enum Leaf {
-    /// A field of its natural type; `nullable` when absent and default differ.
-    Scalar { kind: Kind, nullable: bool },
+    /// A field of its natural type.
+    Scalar(Kind),
     /// Every value of a repeated field.
     List(Kind),
     /// An id in lower-case hexadecimal.
@@ -400,13 +400,11 @@ impl Ending {
             }
             Kind::Message(_) => Err("is a message; name a field in it".into()),
             kind => {
-                let nullable =
-                    matches!(field.cardinality, Cardinality::Optional | Cardinality::Oneof);
                 let leaf = match self.tail {
                     Tail::AsString => Leaf::Hex,
                     Tail::Repeated => Leaf::List(kind),
                     _ if field.cardinality == Cardinality::Many => Leaf::List(kind),
-                    _ => Leaf::Scalar { kind, nullable },
+                    _ => Leaf::Scalar(kind),
                 };
                 bare(leaf, &steps, suffix, kind_of)
             }

@@ -222,9 +222,10 @@ impl Plan {
                         if std::ptr::eq(place.message, message) {
                             // A metric's own fields are in every metric, those of its data are
                             // there once a member of the oneof says so.
-                            lacks = std::ptr::eq(message, &raw const METRIC)
-                                && place.fields.len() > 1
-                                && matches!(path.leaf, Leaf::Scalar { .. });
+                            lacks = matches!(path.leaf, Leaf::Scalar(_))
+                                && (std::ptr::eq(message, &raw const METRIC)
+                                    && place.fields.len() > 1
+                                    || message.tells_absence(&place.fields));
                             node.add(message, &place.fields, &path.leaf, column);
                         }
                     }
@@ -255,7 +256,7 @@ impl Plan {
 
 fn data_type(leaf: &Leaf) -> DataType {
     match leaf {
-        Leaf::Scalar { kind, .. } => natural(*kind),
+        Leaf::Scalar(kind) => natural(*kind),
         Leaf::List(kind) => {
             DataType::LargeList(Arc::new(Column::new("item", natural(*kind), true)))
         }

@@ -185,10 +185,7 @@ impl<'a, 'p> Projection<'a, 'p> {
             return Ok(());
         }
         match &self.plan.paths[index].leaf {
-            Leaf::Scalar { nullable: true, .. } if slot.state == State::Absent => {
-                column.push_null(times);
-            }
-            Leaf::Scalar { kind, .. } => scalar(column, *kind, slot, times)?,
+            Leaf::Scalar(kind) => scalar(column, *kind, slot, times)?,
             Leaf::List(_) => {
                 if let Column::Numbers(column) = column {
                     column.push(Some(&slot.numbers), times);

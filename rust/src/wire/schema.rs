@@ -112,6 +112,18 @@ impl Message {
         })
     }
 
+    /// Whether absent and default differ in the field at the end of these field numbers.
+    pub fn tells_absence(&'static self, fields: &[u32]) -> bool {
+        let Some((number, rest)) = fields.split_first() else { return false };
+        match self.field(*number) {
+            Some(Field { kind: Kind::Message(inner), .. }) => inner.tells_absence(rest),
+            Some(field) => {
+                matches!(field.cardinality, Cardinality::Optional | Cardinality::Oneof)
+            }
+            None => false,
+        }
+    }
+
     /// The fields whose elements are rows.
     pub fn children(&self) -> impl Iterator<Item = (&'static Field, &'static Message, Level)> {
         self.fields.iter().filter_map(|field| match (field.kind, field.level) {

@@ -24,6 +24,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXPORTER, "debug"): "heliograph.exporters.debug",
     (Kind.EXPORTER, "file"): "heliograph.exporters.file",
     (Kind.EXPORTER, "nop"): "heliograph.exporters.nop",
+    (Kind.EXPORTER, "prometheus"): "heliograph.exporters.prometheus",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
     (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",

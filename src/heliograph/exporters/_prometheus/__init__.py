@@ -1,0 +1,1 @@
+"""The parts of the `prometheus` exporter: names, state, expositions, negotiation."""
