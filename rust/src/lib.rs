@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wire::py::register(module)?;
+    wire::loki::py::register(module)?;
     edges::py::register(module)?;
     // Names are the stub's business; pyo3's list of them would have to be repeated there.
     module.as_any().delattr("__all__")

@@ -114,6 +114,29 @@ class Batch:
         """
 
 @final
+class LokiPushes:
+    @property
+    def requests(self) -> list[tuple[str, int, bytes]]: ...
+    @property
+    def unlabelled(self) -> int: ...
+    @property
+    def unformatted(self) -> int: ...
+
+@final
+class LokiRules:
+    def __new__(
+        cls,
+        *,
+        exporter: bool,
+        job: bool,
+        instance: bool,
+        level: bool,
+        index: Sequence[str] | None,
+        json: bool,
+    ) -> LokiRules: ...
+    def apply(self, batch: Batch, now: int) -> LokiPushes: ...
+
+@final
 class Events:
     def __new__(cls) -> Events: ...
     def fileno(self) -> int: ...

@@ -1,6 +1,7 @@
 """The file exporter: what stands in the files, and when they are renamed."""
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +16,17 @@ from heliograph.exporters._rotating import RotatingFile, Rotation
 from heliograph.exporters.file import Config, Exporter, place
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Kind
+from heliograph.pipeline.telemetry import Telemetry
 from heliograph.testing import EPOCH_NS, FakeClock, logs, metrics, settings, traces
 
 Golden = Callable[[Path, str], None]
 GOLDEN = Path(__file__).parent / "file"
 
 
-def made(path: Path | str, **fields: Any) -> Exporter:
+def made(path: Path | str, telemetry: Telemetry | None = None, **fields: Any) -> Exporter:
     config = Config(path=str(path), **fields)
     assert list(config.check()) == []
-    return Exporter(config, settings("file", Kind.EXPORTER))
+    return Exporter(config, settings("file", Kind.EXPORTER, telemetry=telemetry))
 
 
 async def write(exporter: Exporter, *batches: Batch) -> None:
@@ -106,6 +108,15 @@ async def test_profiles_have_no_lines(tmp_path: Path) -> None:
         await exporter.consume(Batch(Signal.PROFILES, b"\x0a\x00"))
     await exporter.stop()
     assert path.read_bytes() == b""
+
+
+async def test_profiles_have_no_groups(tmp_path: Path) -> None:
+    group_by = {"enabled": True, "resource_attribute": "team"}
+    exporter = made(tmp_path / "*.bin", format="proto", group_by=group_by)
+    await exporter.start()
+    with pytest.raises(Reject, match="cannot be grouped"):
+        await exporter.consume(Batch(Signal.PROFILES, b"\x0a\x00"))
+    await exporter.stop()
 
 
 async def test_a_write_that_fails_leaves_nothing_and_is_tried_again(
@@ -260,13 +271,48 @@ def test_a_segment_never_leads_out_of_the_folder(pattern: str, segment: str, pat
     assert place(pattern, segment) == Path(path)
 
 
+def requests(*segments: object) -> Batch:
+    resources = []
+    for index, segment in enumerate(segments):
+        kind = "stringValue" if isinstance(segment, str) else "intValue"
+        attributes = [] if segment is None else [{"key": "team", "value": {kind: segment}}]
+        record = {"body": {"stringValue": f"line {index}"}}
+        resources.append(
+            {"resource": {"attributes": attributes}, "scopeLogs": [{"logRecords": [record]}]}
+        )
+    return Batch.from_json(json.dumps({"resourceLogs": resources}).encode(), Signal.LOGS)
+
+
+def lines_by_name(folder: Path) -> dict[str, list[str]]:
+    return {
+        str(path.relative_to(folder)): path.read_text().splitlines()
+        for path in folder.rglob("*.json")
+    }
+
+
+async def test_a_file_for_each_value_of_an_attribute(tmp_path: Path) -> None:
+    telemetry = Telemetry()
+    group_by = {"enabled": True, "resource_attribute": "team", "max_open_files": 1}
+    exporter = made(tmp_path / "*.json", telemetry, group_by=group_by)
+    await exporter.start()
+    await exporter.consume(requests("a", "b/c", "a", None, 7))
+    await exporter.consume(requests("a"))
+    await exporter.stop()
+    lines = lines_by_name(tmp_path)
+    assert {name: len(found) for name, found in lines.items()} == {"a.json": 2, "b/c.json": 1}
+    assert Batch.from_json(lines["a.json"][0].encode(), Signal.LOGS).items == 2
+    dropped = telemetry.value("heliograph_exporter_dropped_log_records", reason="no_path_segment")
+    assert dropped == 2
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
         ({"path": ""}, "path: is empty"),
         ({"append": True, "compression": "zstd"}, "append: is not possible together with"),
         ({"append": True, "rotation": {}}, "append: is not possible together with rotation"),
-        ({"group_by": {"enabled": True}}, "group_by.enabled: is not supported yet"),
+        ({"group_by": {"enabled": True}}, "path: needs exactly one *"),
+        ({"path": "*/a", "group_by": {"enabled": True}}, "path: must not begin with *"),
     ],
 )
 def test_options_that_contradict(fields: dict[str, object], problem: str) -> None:

@@ -4,6 +4,7 @@ mod batch;
 mod column;
 mod index;
 pub mod json;
+pub mod loki;
 pub mod path;
 pub mod plan;
 pub mod project;

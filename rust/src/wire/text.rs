@@ -131,34 +131,43 @@ pub fn push_double(out: &mut String, number: f64) {
 /// A JSON string.
 pub fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
-    let bytes = text.as_bytes();
-    let mut plain = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        let (escape, length) = match byte {
-            b'"' => ("\\\"", 1),
-            b'\\' => ("\\\\", 1),
-            b'\n' => ("\\n", 1),
-            b'\r' => ("\\r", 1),
-            b'\t' => ("\\t", 1),
-            0x08 => ("\\b", 1),
-            0x0c => ("\\f", 1),
-            0..0x20 => ("", 1),
-            // Line and paragraph separator, which JavaScript takes for ends of lines.
-            0xe2 if bytes[index..].starts_with("\u{2028}".as_bytes()) => ("\\u2028", 3),
-            0xe2 if bytes[index..].starts_with("\u{2029}".as_bytes()) => ("\\u2029", 3),
-            _ => continue,
-        };
-        out.push_str(&text[plain..index]);
-        plain = index + length;
-        if escape.is_empty() {
-            write_to(out, format_args!("\\u{byte:04x}"));
-        } else {
-            out.push_str(escape);
+    let mut rest = text;
+    while let Some(index) = rest.bytes().position(|byte| SPECIAL[usize::from(byte)]) {
+        out.push_str(&rest[..index]);
+        let special = rest[index..].chars().next().unwrap_or_default();
+        match special {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
+                write_to(out, format_args!("\\u{:04x}", u32::from(special)));
+            }
+            other => out.push(other),
         }
+        rest = &rest[index + special.len_utf8()..];
     }
-    out.push_str(&text[plain..]);
+    out.push_str(rest);
     out.push('"');
 }
+
+/// Bytes at which a character may begin that a JSON string does not show as it is: what JSON
+/// forbids, and the first byte of the separators that JavaScript takes for ends of lines.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        special[byte] = true;
+        byte += 1;
+    }
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special[0xe2] = true;
+    special
+};
 
 /// Standard base64 with padding.
 pub fn push_base64(out: &mut String, bytes: &[u8]) {
@@ -176,10 +185,19 @@ pub fn push_base64(out: &mut String, bytes: &[u8]) {
 /// Lower-case hexadecimal.
 pub fn push_hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for chunk in bytes.chunks(16) {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(chunk) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        push_ascii(out, &digits[..chunk.len() * 2]);
     }
+}
+
+/// Bytes that are known to be ASCII.
+pub fn push_ascii(out: &mut String, bytes: &[u8]) {
+    out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
 }
 
 #[cfg(test)]

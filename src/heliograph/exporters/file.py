@@ -3,7 +3,8 @@
 YAML: ``exporters: file``, any signal (profiles as proto only). Fields: `Config`. JSON is one
 request a line; proto, and whatever is compressed, is a sequence of messages, each behind its length
 in four bytes, big-endian, and compressed alone. With ``rotation`` a full file is renamed and a new
-one begun. A batch is acknowledged when the operating system
+one begun. With ``group_by`` the value of a resource attribute takes the place of ``*`` in the path;
+what lacks the attribute is dropped and counted. A batch is acknowledged when the operating system
 has all of it; a write that fails leaves nothing in that file (with ``group_by`` the other files may
 have their part, and get it again when the sender tries again).
 Source: the Collector's fileexporter.
@@ -12,6 +13,7 @@ Source: the Collector's fileexporter.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -77,8 +79,14 @@ class Config(ComponentConfig):
             yield Problem("append", "is not possible together with compression")
         if self.append and self.rotation:
             yield Problem("append", "is not possible together with rotation", fix="remove it")
-        if self.group_by.enabled:
-            yield Problem("group_by.enabled", "is not supported yet")
+        if not self.group_by.enabled:
+            return
+        if self.path.count("*") != 1:
+            yield Problem("path", "needs exactly one * while group_by is enabled")
+        elif self.path.startswith("*"):
+            yield Problem("path", "must not begin with *", fix=f"write ./{self.path}")
+        if not self.group_by.resource_attribute:
+            yield Problem("group_by.resource_attribute", "is empty")
 
 
 def encoder(config: Config) -> Callable[[Batch], bytes]:
@@ -159,9 +167,14 @@ class Exporter:
         self._encode = encoder(config)
         self._files = Files(config, settings.clock.time_ns)
         self._thread: ThreadPoolExecutor | None = None
+        self._dropped = settings.telemetry.items(
+            "heliograph_exporter_dropped_{}", exporter=self._id, reason="no_path_segment"
+        )
 
     async def start(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._id)
+        if self._config.group_by.enabled:
+            return
         try:
             await self._run(lambda: self._files.open(Path(self._config.path)))
         except OSError as error:
@@ -189,4 +202,18 @@ class Exporter:
         await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _write(self, batch: Batch) -> None:
-        self._files.open(Path(self._config.path)).write(self._encode(batch))
+        group_by = self._config.group_by
+        if not group_by.enabled:
+            message = self._encode(batch)
+            self._files.open(Path(self._config.path)).write(message)
+            return
+        if batch.signal == Signal.PROFILES:
+            raise Reject("profiles cannot be grouped by a resource attribute")
+        attribute = f"resource.attributes[{json.dumps(group_by.resource_attribute)}]"
+        for segment, part in batch.partition(attribute):
+            if not isinstance(segment, str):
+                self._dropped[batch.signal].value += part.items
+                continue
+            path = place(self._config.path, segment)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files.open(path).write(self._encode(part))

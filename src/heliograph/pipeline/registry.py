@@ -23,6 +23,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.CONNECTOR, "forward"): "heliograph.connectors.forward",
     (Kind.EXPORTER, "debug"): "heliograph.exporters.debug",
     (Kind.EXPORTER, "file"): "heliograph.exporters.file",
+    (Kind.EXPORTER, "loki"): "heliograph.exporters.loki",
     (Kind.EXPORTER, "nop"): "heliograph.exporters.nop",
     (Kind.EXPORTER, "prometheus"): "heliograph.exporters.prometheus",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",

@@ -3,7 +3,7 @@
 use super::super::WireError;
 use super::super::proto::{Fault, MAX_DEPTH, Reader, Value, WireType, unzigzag, utf8};
 use super::super::schema::{Cardinality, Field, Kind, Message};
-use super::super::text::{push_base64, push_double, push_hex, push_quoted};
+use super::super::text::{push_ascii, push_base64, push_double, push_hex, push_quoted};
 
 /// Write a request. Fields come in the order of their numbers, each once, whatever the order and
 /// number of times in `data`.
@@ -277,5 +277,5 @@ fn unsigned(out: &mut String, mut value: u64) {
             break;
         }
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    push_ascii(out, &digits[at..]);
 }
