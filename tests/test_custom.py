@@ -14,7 +14,8 @@ from processes import Collector
 from heliograph.errors import ConfigError
 from heliograph.pipeline.component import ComponentId, Kind
 from heliograph.pipeline.config import load
-from heliograph.testing import FakeClock, Sink, settings, traces
+from heliograph.pipeline.registry import Registry
+from heliograph.testing import FakeClock, Sink, logs, settings, traces
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "custom"
 
@@ -26,6 +27,21 @@ def test_files_beside_the_configuration_run() -> None:
         assert collector.wait() == 0
     record = json.loads(collector.out[0])["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
     assert record["body"] == {"stringValue": "alive on here"}
+
+
+async def test_a_processor_sees_columns() -> None:
+    registry = Registry()
+    registry.add_file(EXAMPLE / "quiet.py")
+    module = registry.module(Kind.PROCESSOR, "quiet")
+    assert module is not None
+    sink, given = Sink(), settings()
+    processor = module.Processor(module.Config(below=10), given, sink)
+    await processor.consume(logs(3))
+    assert sink.items == 0
+    assert given.telemetry.value("quiet_dropped") == 3
+    processor = module.Processor(module.Config(below=9), given, sink)
+    await processor.consume(batch := logs(3))
+    assert bytes(sink.batches[0].wire()) == bytes(batch.wire())
 
 
 @pytest.fixture

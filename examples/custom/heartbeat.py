@@ -52,6 +52,7 @@ class Receiver:
 
     def _record(self) -> Batch:
         now = str(self._clock.time_ns())
-        record = {"timeUnixNano": now, "body": {"stringValue": self._config.body}}
+        body = {"stringValue": self._config.body}
+        record = {"timeUnixNano": now, "severityNumber": 9, "body": body}
         request = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
         return Batch.from_json(json.dumps(request).encode(), Signal.LOGS)

@@ -20,9 +20,10 @@ HELD = 0.1
 """Seconds a component may hold the loop unnamed."""
 
 UNKNOWN = "unknown"
-"""No component's code was running: the machine itself may be too busy."""
+"""No component's own code was running; the machine may be too busy, or a module was imported."""
 
 _TICK = HELD / 2
+_IMPORT = "<frozen importlib._bootstrap>"
 
 
 class LoopWatch:
@@ -80,8 +81,10 @@ class LoopWatch:
                 )
 
     def _culprit(self, frame: FrameType | None) -> str:
-        """Return the innermost component on the stack."""
+        """Return the innermost component on the stack; an import, which happens once, is none's."""
         while frame is not None:
+            if frame.f_code.co_filename == _IMPORT:
+                return UNKNOWN
             name = self._owner(frame)
             if name is not None:
                 return name
