@@ -1,64 +1,22 @@
 """The otlp exporter against official gRPC servers."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
 from backends import GrpcBackend
+from bench import Bench
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from heliograph.errors import ConfigError, Reject, Retry
-from heliograph.exporters.otlp import Config, Exporter
+from heliograph.exporters.otlp import Config
 from heliograph.otlp import Batch, Signal
-from heliograph.pipeline.component import ComponentId, Edge, Kind
-from heliograph.pipeline.telemetry import Telemetry
-from heliograph.testing import logs, metrics, settings, traces
+from heliograph.pipeline.component import ComponentId
+from heliograph.testing import logs, metrics, traces
 
 SERVICE = "/opentelemetry.proto.collector"
-RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
-
-
-class Bench:
-    """Makes exporters, and stops them at the end of the test."""
-
-    def __init__(self) -> None:
-        self.edge = Edge(asyncio.get_running_loop(), logging.getLogger("test.edge"))
-        self.telemetry = Telemetry()
-        self._exporters: list[Exporter] = []
-
-    async def exporter(self, endpoint: str, **options: Any) -> Exporter:
-        options = {"tls": {"insecure": True}, **options}
-        extensions = options.pop("extensions", None)
-        exporter = Exporter(
-            Config.model_validate({"endpoint": endpoint, **options}),
-            settings(
-                "otlp/tempo",
-                Kind.EXPORTER,
-                edge=self.edge,
-                telemetry=self.telemetry,
-                extensions=extensions,
-            ),
-        )
-        await exporter.start()
-        self._exporters.append(exporter)
-        return exporter
-
-    async def close(self) -> None:
-        for exporter in self._exporters:
-            await exporter.stop()
-            await exporter.stop()
-        self.edge.close()
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    yield bench
-    await bench.close()
 
 
 @pytest.fixture
@@ -72,7 +30,7 @@ def backend() -> Iterator[GrpcBackend]:
 async def test_every_signal_arrives_byte_for_byte(
     bench: Bench, backend: GrpcBackend, compression: str
 ) -> None:
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}", compression=compression)
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}", compression=compression)
     batches = [traces(3), metrics(2), logs(1), Batch(Signal.PROFILES, b"\x0a\x00")]
     for batch in batches:
         await exporter.consume(batch)
@@ -85,7 +43,7 @@ async def test_every_signal_arrives_byte_for_byte(
 
 
 async def test_large_batches_share_one_connection(bench: Bench, backend: GrpcBackend) -> None:
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}", compression="none")
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}", compression="none")
     batches = [traces(20, padding=20_000, name=f"batch {i}") for i in range(20)]
     peers = set()
 
@@ -102,7 +60,7 @@ async def test_large_batches_share_one_connection(bench: Bench, backend: GrpcBac
 
 
 async def test_headers_deadline_and_user_agent_are_sent(bench: Bench, backend: GrpcBackend) -> None:
-    exporter = await bench.exporter(
+    exporter = await bench.grpc(
         f"http://127.0.0.1:{backend.port}", headers={"X-Scope-OrgID": "team"}, timeout="7s"
     )
     await exporter.consume(traces(1))
@@ -114,7 +72,7 @@ async def test_headers_deadline_and_user_agent_are_sent(bench: Bench, backend: G
 
 
 async def test_empty_batches_are_not_sent(bench: Bench, backend: GrpcBackend) -> None:
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}")
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}")
     await exporter.consume(Batch(Signal.TRACES, b""))
     await exporter.consume(traces(1))
     assert len(backend.received) == 1
@@ -134,7 +92,7 @@ PASSING = ("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAIL
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.name != "OK"])
 async def test_status_codes(bench: Bench, backend: GrpcBackend, code: grpc.StatusCode) -> None:
     endpoint = f"127.0.0.1:{backend.port}"
-    exporter = await bench.exporter(endpoint)
+    exporter = await bench.grpc(endpoint)
     backend.answer = abort(code, "100 % full, ü")
     with pytest.raises(Retry if code.name in PASSING else Reject) as caught:
         await exporter.consume(traces(1))
@@ -147,7 +105,7 @@ async def test_nobody_listens(bench: Bench) -> None:
     backend = GrpcBackend()
     backend.stop()
     endpoint = f"127.0.0.1:{backend.port}"
-    exporter = await bench.exporter(endpoint)
+    exporter = await bench.grpc(endpoint)
     with pytest.raises(Retry) as caught:
         await exporter.consume(traces(1))
     assert caught.value.reason == f"otlp/tempo: {endpoint}: UNAVAILABLE: connection refused"
@@ -164,7 +122,7 @@ async def test_an_answer_that_does_not_come(bench: Bench, backend: GrpcBackend) 
         return b""
 
     backend.answer = answer
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}", timeout="300ms")
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}", timeout="300ms")
     with pytest.raises(Retry, match="DEADLINE_EXCEEDED"):
         await exporter.consume(traces(1))
     assert asked.is_set()
@@ -178,7 +136,7 @@ async def test_a_partial_success_is_said_and_counted(
     response.partial_success.error_message = "too old"
     backend.answer = lambda context: response.SerializeToString()
     endpoint = f"127.0.0.1:{backend.port}"
-    exporter = await bench.exporter(endpoint)
+    exporter = await bench.grpc(endpoint)
     for _ in range(3):
         await exporter.consume(traces(5))
     assert [record.getMessage() for record in caplog.records] == [
@@ -191,7 +149,7 @@ async def test_a_full_success_says_nothing(
     bench: Bench, backend: GrpcBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.answer = lambda context: ExportLogsServiceResponse().SerializeToString()
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}")
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}")
     await exporter.consume(logs(1))
     assert caplog.records == []
 
@@ -208,7 +166,7 @@ async def test_a_cancelled_send_cancels_the_call(bench: Bench, backend: GrpcBack
         return b""
 
     backend.answer = answer
-    exporter = await bench.exporter(f"127.0.0.1:{backend.port}")
+    exporter = await bench.grpc(f"127.0.0.1:{backend.port}")
     task = asyncio.create_task(exporter.consume(traces(1)))
     await asked.wait()
     task.cancel()
@@ -231,7 +189,7 @@ class Signer:
 
 
 async def test_credentials_are_read_for_each_request(bench: Bench, backend: GrpcBackend) -> None:
-    exporter = await bench.exporter(
+    exporter = await bench.grpc(
         f"127.0.0.1:{backend.port}",
         auth={"authenticator": "signer/x"},
         extensions={ComponentId("signer", "x"): Signer()},
@@ -246,7 +204,7 @@ async def test_credentials_are_read_for_each_request(bench: Bench, backend: Grpc
 
 async def test_an_authenticator_that_is_not_there(bench: Bench) -> None:
     with pytest.raises(ConfigError, match=r"otlp/tempo.auth.authenticator: is 'nobody'"):
-        await bench.exporter("127.0.0.1:1", auth={"authenticator": "nobody"})
+        await bench.grpc("127.0.0.1:1", auth={"authenticator": "nobody"})
 
 
 @pytest.mark.parametrize(

@@ -1,56 +1,21 @@
 """The otlphttp exporter against HTTP servers."""
 
-import asyncio
 import gzip
 import json
-import logging
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import pytest
 from backends import Answer, HttpBackend
+from bench import Bench
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from heliograph.errors import Reject, Retry
-from heliograph.exporters.otlphttp import Config, Exporter
+from heliograph.exporters.otlphttp import Config
 from heliograph.otlp import Batch, Signal
-from heliograph.pipeline.component import Edge, Kind
-from heliograph.pipeline.telemetry import Telemetry
-from heliograph.testing import logs, metrics, settings, traces
-
-
-class Bench:
-    """Makes exporters, and stops them at the end of the test."""
-
-    def __init__(self) -> None:
-        self.edge = Edge(asyncio.get_running_loop(), logging.getLogger("test.edge"))
-        self.telemetry = Telemetry()
-        self._exporters: list[Exporter] = []
-
-    async def exporter(self, **options: Any) -> Exporter:
-        exporter = Exporter(
-            Config.model_validate(options),
-            settings("otlphttp", Kind.EXPORTER, edge=self.edge, telemetry=self.telemetry),
-        )
-        await exporter.start()
-        self._exporters.append(exporter)
-        return exporter
-
-    async def close(self) -> None:
-        for exporter in self._exporters:
-            await exporter.stop()
-            await exporter.stop()
-        self.edge.close()
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    yield bench
-    await bench.close()
+from heliograph.testing import logs, metrics, traces
 
 
 @pytest.fixture
@@ -74,7 +39,7 @@ def unpacked(coding: str | None, body: bytes) -> bytes:
 async def test_every_signal_arrives_byte_for_byte(
     bench: Bench, backend: HttpBackend, compression: str
 ) -> None:
-    exporter = await bench.exporter(
+    exporter = await bench.http(
         endpoint=f"http://127.0.0.1:{backend.port}/", compression=compression
     )
     batches = [traces(3), metrics(2), logs(1), Batch(Signal.PROFILES, b"\x0a\x00")]
@@ -92,7 +57,7 @@ async def test_every_signal_arrives_byte_for_byte(
 
 
 async def test_json(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(
+    exporter = await bench.http(
         endpoint=f"http://127.0.0.1:{backend.port}", encoding="json", compression="none"
     )
     batch = traces(2)
@@ -103,7 +68,7 @@ async def test_json(bench: Bench, backend: HttpBackend) -> None:
 
 
 async def test_a_signal_with_its_own_endpoint(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(
+    exporter = await bench.http(
         traces_endpoint=f"http://127.0.0.1:{backend.port}/api/traces?x=1",
         headers=[{"name": "x-key", "value": "secret"}],
     )
@@ -116,7 +81,7 @@ async def test_a_signal_with_its_own_endpoint(bench: Bench, backend: HttpBackend
 
 
 async def test_empty_batches_are_not_sent(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     await exporter.consume(Batch(Signal.TRACES, b""))
     assert backend.received == []
 
@@ -126,7 +91,7 @@ async def test_empty_batches_are_not_sent(bench: Bench, backend: HttpBackend) ->
     [(400, 3), (401, 16), (403, 7), (404, 12), (413, 2), (500, 2), (501, 2)],
 )
 async def test_final_statuses(bench: Bench, backend: HttpBackend, status: int, code: int) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     backend.answer = lambda request: Answer(status, {"content-type": "text/plain"}, b"no\nmore")
     with pytest.raises(Reject) as caught:
         await exporter.consume(traces(1))
@@ -137,7 +102,7 @@ async def test_final_statuses(bench: Bench, backend: HttpBackend, status: int, c
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 async def test_passing_statuses(bench: Bench, backend: HttpBackend, status: int) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     backend.answer = lambda request: Answer(status, {"retry-after": "7"})
     with pytest.raises(Retry) as caught:
         await exporter.consume(traces(1))
@@ -146,7 +111,7 @@ async def test_passing_statuses(bench: Bench, backend: HttpBackend, status: int)
 
 
 async def test_retry_after_may_be_a_date(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     backend.answer = lambda request: Answer(503, {"retry-after": date})
     with pytest.raises(Retry) as caught:
@@ -166,14 +131,14 @@ async def test_retry_after_may_be_a_date(bench: Bench, backend: HttpBackend) -> 
 async def test_what_the_other_side_says(
     bench: Bench, backend: HttpBackend, kind: str, body: bytes
 ) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     backend.answer = lambda request: Answer(400, {"content-type": kind}, body)
     with pytest.raises(Reject, match=r"HTTP 400: bad span$"):
         await exporter.consume(traces(1))
 
 
 async def test_a_redirect_says_where_to(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     backend.answer = lambda request: Answer(301, {"location": "https://new.example/v1/traces"})
     with pytest.raises(Reject, match=r"redirects to https://new\.example/v1/traces"):
         await exporter.consume(traces(1))
@@ -191,7 +156,7 @@ async def test_a_partial_success_is_said_and_counted(
         response.partial_success.error_message = "too old"
         body = response.SerializeToString()
     backend.answer = lambda request: Answer(200, {"content-type": kind}, body)
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     for _ in range(3):
         await exporter.consume(traces(5))
     assert [record.getMessage() for record in caplog.records] == [
@@ -205,7 +170,7 @@ async def test_an_odd_answer_is_still_success(
     bench: Bench, backend: HttpBackend, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.answer = lambda request: Answer(200, {"content-type": "application/json"}, body)
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     await exporter.consume(traces(1))
     assert caplog.records == []
 
@@ -213,13 +178,13 @@ async def test_an_odd_answer_is_still_success(
 async def test_nobody_listens(bench: Bench) -> None:
     backend = HttpBackend()
     backend.stop()
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     with pytest.raises(Retry, match=r"UNAVAILABLE: connection refused$"):
         await exporter.consume(traces(1))
 
 
 async def test_a_closed_connection_is_made_again(bench: Bench, backend: HttpBackend) -> None:
-    exporter = await bench.exporter(endpoint=f"http://127.0.0.1:{backend.port}")
+    exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     backend.answer = lambda request: Answer(200, {"connection": "close"})
     await exporter.consume(traces(1))
     await exporter.consume(traces(1))

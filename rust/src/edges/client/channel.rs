@@ -13,6 +13,8 @@ use super::resolve::{Address, Target};
 /// Wait between two attempts to connect, before jitter: first, and longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 const BACK_OFF_FACTOR: f64 = 1.6;
+/// A connection that lasted so long was of use, though nothing was sent.
+const USEFUL: Duration = Duration::from_secs(1);
 /// A name is not looked up more often than this.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
 
@@ -246,9 +248,7 @@ impl Shared {
 
 /// Look the name up now, whenever a connection fails, and from time to time.
 async fn watch_name(shared: Arc<Shared>) {
-    let by_proxy = |host: &str, port| {
-        shared.dialer.proxies.find(shared.dialer.tls.is_some(), host, port).is_some()
-    };
+    let by_proxy = |host: &str, port| shared.dialer.proxies.find(true, host, port).is_some();
     loop {
         let found = match &shared.settings.target {
             // Behind a proxy only the proxy may be able to look the name up.
@@ -343,11 +343,11 @@ async fn tend(shared: Arc<Shared>, line: Arc<Line>) {
                     shared.table().calm += 1;
                 }
                 shared.stale.notify_one();
-                // One that ends at once is no better than one refused, but the first is forgiven.
-                let lasted = opened.elapsed() > Duration::from_secs(1);
-                if lasted || back_off.is_fresh() {
+                // One that was no use is no better than one refused, but the first is forgiven.
+                let useful = connection.has_served() || opened.elapsed() > USEFUL;
+                if useful || back_off.is_fresh() {
                     line.set(&shared, Status::Connecting);
-                    back_off = BackOff { last: (!lasted).then_some(BACK_OFF.0) };
+                    back_off = BackOff { last: (!useful).then_some(BACK_OFF.0) };
                     continue;
                 }
                 connection.reason().unwrap_or_default()

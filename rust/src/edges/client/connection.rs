@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,6 +42,7 @@ struct State {
     /// Bytes came in; counts up.
     activity: AtomicU64,
     calls: AtomicUsize,
+    served: AtomicBool,
     /// True once no new call can be opened here.
     over: watch::Sender<bool>,
     /// Why, once known.
@@ -66,6 +67,7 @@ impl Connection {
         let state = Arc::new(State {
             activity: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
+            served: AtomicBool::new(false),
             over,
             reason: Mutex::new(None),
             calm: Mutex::new(false),
@@ -123,6 +125,16 @@ impl Connection {
     /// Whether the other side said that pings come too often.
     pub fn wants_calm(&self) -> bool {
         *self.state.calm.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Note that a call was answered.
+    pub fn note_answer(&self) {
+        self.state.served.store(true, Relaxed);
+    }
+
+    /// Whether any call was answered.
+    pub fn has_served(&self) -> bool {
+        self.state.served.load(Relaxed)
     }
 
     pub fn enter(&self) -> InFlight {

@@ -52,7 +52,8 @@ impl Dialer {
                     .map(Stream::Unix)
                     .map_err(|error| plain(&error))?,
                 Address::Named { host, port } => {
-                    match self.proxies.find(self.tls.is_some(), host, *port) {
+                    // gRPC without TLS needs a tunnel too, so it goes where tunnels go.
+                    match self.proxies.find(true, host, *port) {
                         Some(proxy) => self.tunnel(&proxy, &join(host, *port)).await?,
                         None => self.any(host, *port).await?,
                     }

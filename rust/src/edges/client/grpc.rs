@@ -196,6 +196,7 @@ async fn call(
         (Ok(response), _) => response,
         (Err(error), _) => return Err(error),
     };
+    connection.note_answer();
     let (head, mut body) = response.into_parts();
     if head.status != http::StatusCode::OK {
         let said = match body.data().await {

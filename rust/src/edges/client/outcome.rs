@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     /// RetryInfo of 1.5 s in a Status with code 14.
-    const STATUS: &[u8] = b"\x08\x0e\x12\x04full\x1a\x35\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x09\x0a\x07\x08\x01\x10\x80\xca\xb5\xee\x01";
+    const STATUS: &[u8] = b"\x08\x0e\x12\x04full\x1a\x36\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01";
 
     #[test]
     fn the_delay_is_found_among_the_details() {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn an_absurd_delay_is_bounded() {
-        let info = b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x10\x00";
+        let info = b"\x0a\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f";
         assert_eq!(delay(info), Some(Duration::from_secs(31_536_000)));
         let info = b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
         assert_eq!(delay(info), Some(Duration::ZERO));
