@@ -1,10 +1,10 @@
 """The native core."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, TypeAlias, final
 
 from polars import DataFrame, Series
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 class HeliographError(Exception): ...
 
@@ -94,6 +94,16 @@ class Batch:
             ValueError: the mask is not as long as the level, or the signal has no such level.
             IndexError: a number is not a row's.
         """
+    def edit(self, edits: Edits | Sequence[Edit]) -> Batch:
+        """Make the edits in one pass; what none of them touches is copied as it stands.
+
+        Each edit sees what those before it made of the same map or field. The level is the path's
+        prefix, the item without one. An edit that writes a key leaves it in the map once.
+
+        Raises:
+            ValueError: a path or value does not fit the signal, or a column or mask the rows.
+            WireError: a value that an edit has to read is malformed.
+        """
     def split(self, *, items: int | None = None, nbytes: int | None = None) -> list[Batch]:
         """Cut into batches of at most so many items and bytes, in order.
 
@@ -112,6 +122,87 @@ class Batch:
 
         Raises: ValueError for none, for different signals, metadata or auth, and for profiles.
         """
+
+@disjoint_base
+class Edit:
+    """One change to a batch: one of the classes below."""
+
+    @property
+    def path(self) -> str: ...
+
+_Value: TypeAlias = (
+    str | bool | int | float | bytes | Sequence[_Value] | Mapping[str, _Value] | None
+)
+
+@final
+class Set(Edit):
+    """Write a value: a constant, or a column with one value for each row of the path's level.
+
+    A null in a column leaves its row as it is; None is the empty value. ``rows`` limits the edit
+    to a mask or row numbers of the path's level.
+    """
+
+    def __new__(
+        cls,
+        path: str,
+        value: _Value | Series,
+        when: Literal["always", "missing", "present"] = "always",
+        rows: Series | Sequence[bool] | Sequence[int] | None = None,
+    ) -> Set: ...
+
+@final
+class Delete(Edit):
+    """Remove a field, or a key and all its occurrences, or all entries of a map."""
+
+    def __new__(cls, path: str) -> Delete: ...
+
+@final
+class DeleteMatching(Edit):
+    """Remove the keys of a map in which the pattern is found."""
+
+    def __new__(cls, path: str, pattern: str) -> DeleteMatching: ...
+
+@final
+class Copy(Edit):
+    """Write what another path holds, if it holds something.
+
+    Within one map the source is read as the edits before have left it, elsewhere as it was in the
+    batch.
+    """
+
+    def __new__(
+        cls,
+        path: str,
+        from_path: str,
+        when: Literal["always", "missing", "present"] = "always",
+    ) -> Copy: ...
+
+@final
+class Hash(Edit):
+    """Replace a value by its SHA-1 in hexadecimal, as the Collector's attributes processor does.
+
+    With a pattern the path is a map, and the values of the keys in which it is found are replaced.
+    """
+
+    def __new__(cls, path: str, pattern: str | None = None) -> Hash: ...
+
+@final
+class Extract(Edit):
+    """Write each named group of a pattern as an attribute beside the string it is found in."""
+
+    def __new__(cls, path: str, pattern: str) -> Extract: ...
+
+@final
+class Convert(Edit):
+    """Make a value another type; one that cannot be converted stays."""
+
+    def __new__(cls, path: str, type: Literal["int", "double", "string"]) -> Convert: ...
+
+@final
+class Edits:
+    """A sequence of edits, compiled once for each signal."""
+
+    def __new__(cls, edits: Sequence[Edit]) -> Edits: ...
 
 @final
 class LokiPushes:

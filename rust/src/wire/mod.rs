@@ -2,6 +2,7 @@
 
 mod batch;
 mod column;
+pub mod edit;
 mod index;
 pub mod json;
 pub mod loki;

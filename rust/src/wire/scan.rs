@@ -20,7 +20,7 @@ const NUMBERS: usize = 32;
 /// Validate the structure down to each item's fields and return the number of items.
 pub fn scan(signal: Signal, data: &[u8]) -> Result<usize, WireError> {
     if data.len() > i32::MAX as usize {
-        return Err(WireError { offset: 0, message: "a request is at most 2 GiB".into() });
+        return Err(too_large());
     }
     let walked = match signal {
         Signal::Traces => TRACES_DOOR.walk(data),
@@ -29,6 +29,10 @@ pub fn scan(signal: Signal, data: &[u8]) -> Result<usize, WireError> {
         Signal::Profiles => flat(data).map(|()| usize::from(!data.is_empty())),
     };
     walked.map_err(|fault| fault.within(data))
+}
+
+pub fn too_large() -> WireError {
+    WireError { offset: 0, message: "a request is at most 2 GiB".into() }
 }
 
 fn flat(data: &[u8]) -> Result<(), Fault> {

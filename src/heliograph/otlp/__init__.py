@@ -1,5 +1,31 @@
-"""The vocabulary all else shares: Batch, Signal, Context, paths."""
+"""The vocabulary all else shares: Batch, Signal, Context, paths, edits."""
 
-from heliograph._core import Batch, Context, Signal
+from heliograph._core import (
+    Batch,
+    Context,
+    Convert,
+    Copy,
+    Delete,
+    DeleteMatching,
+    Edit,
+    Edits,
+    Extract,
+    Hash,
+    Set,
+    Signal,
+)
 
-__all__ = ["Batch", "Context", "Signal"]
+__all__ = [
+    "Batch",
+    "Context",
+    "Convert",
+    "Copy",
+    "Delete",
+    "DeleteMatching",
+    "Edit",
+    "Edits",
+    "Extract",
+    "Hash",
+    "Set",
+    "Signal",
+]

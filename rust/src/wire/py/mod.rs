@@ -2,6 +2,7 @@
 
 mod column;
 mod context;
+mod edits;
 mod frame;
 mod partition;
 
@@ -47,7 +48,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("WireError", py.get_type::<WireError>())?;
     module.add_class::<PySignal>()?;
     module.add_class::<PyContext>()?;
-    module.add_class::<PyBatch>()
+    module.add_class::<PyBatch>()?;
+    edits::register(module)
 }
 
 /// What a batch carries.
@@ -185,6 +187,10 @@ impl PyBatch {
                 }
             },
         })
+    }
+
+    fn edit(slf: &Bound<'_, Self>, edits: &Bound<'_, PyAny>) -> PyResult<Self> {
+        edits::edit(slf.py(), slf, edits)
     }
 
     #[pyo3(signature = (*, items=None, nbytes=None))]
