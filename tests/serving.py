@@ -15,6 +15,7 @@ import grpc
 
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Edge, Kind
+from heliograph.pipeline.telemetry import Telemetry
 from heliograph.receivers.otlp import Config, Receiver
 from heliograph.testing import Sink, settings
 
@@ -33,12 +34,13 @@ async def receiving(
     *,
     signals: Iterable[Signal] = tuple(EXPORT),
     extensions: Mapping[Any, Any] | None = None,
+    telemetry: Telemetry | None = None,
     **protocols: Any,
 ) -> AsyncIterator[Receiver]:
     """Run a receiver on free ports; ``protocols`` is what stands under ``protocols:``."""
     given = {name: {"endpoint": "127.0.0.1:0"} | options for name, options in protocols.items()}
     edge = Edge(asyncio.get_running_loop(), LOG)
-    made = settings("otlp", Kind.RECEIVER, edge=edge, extensions=extensions)
+    made = settings("otlp", Kind.RECEIVER, edge=edge, extensions=extensions, telemetry=telemetry)
     receiver = Receiver(Config(protocols=given), made, dict.fromkeys(signals, sink))
     try:
         await receiver.start()

@@ -15,7 +15,7 @@ import trustme
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from serving import caller, receiving
+from serving import caller, reached, receiving
 
 from heliograph.errors import ConfigError
 from heliograph.pipeline.net import TlsServer
@@ -166,7 +166,7 @@ async def test_versions_are_bounded(certificates: Certificates) -> None:
 
 
 async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(
-    certificates: Certificates,
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = certificates.server | {"reload_interval": "50ms"}
     async with receiving(Sink(), http={"tls": tls}) as receiver:
@@ -185,6 +185,7 @@ async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(
         certificates.key.write_text("half a key")
         await asyncio.sleep(0.1)
         assert await shown() == second
+        await reached(lambda: "OTLP/http keeps its old certificate" in caplog.text)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from serving import EXPORT, calling, posting, reached, receiving
 
+from heliograph._core import admission
 from heliograph.errors import ConfigError, Reject, Retry
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentId
+from heliograph.pipeline.telemetry import Telemetry
 from heliograph.receivers import otlp
 from heliograph.receivers.otlp import Config
 from heliograph.testing import Sink, logs, metrics, traces
@@ -258,6 +260,8 @@ async def test_an_authenticator_decides_who_comes_in() -> None:
         assert (await posting(receiver, "/v1/traces", body, headers=headers)).status == 200
         headers = {"authorization": "broken"}
         assert (await posting(receiver, "/v1/traces", body, headers=headers)).status == 503
+        headers = {"expect": "100-continue", "content-length": "10000000"}
+        assert (await posting(receiver, "/v1/traces", b"", headers=headers)).status == 401
         async with calling(receiver) as call:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(traces(1))
@@ -298,6 +302,21 @@ async def test_what_is_in_flight_is_answered_before_it_stops() -> None:
         assert (await second).status == 200
         await asyncio.wait_for(stopping, 5)
     assert len(sink.batches) == 2
+
+
+async def test_what_never_reached_a_pipeline_is_counted() -> None:
+    telemetry = Telemetry()
+    async with receiving(Sink(), telemetry=telemetry, grpc={}, http={}) as receiver:
+        await posting(receiver, "/v1/traces", b"\xff")
+        admission().refuse("full")
+        try:
+            await posting(receiver, "/v1/traces", bytes(traces(1).wire()))
+        finally:
+            admission().refuse(None)
+        name = "heliograph_receiver_turned_away_requests"
+        for reason in ("invalid", "memory"):
+            assert telemetry.value(name, receiver="otlp", transport="http", reason=reason) == 1
+            assert telemetry.value(name, receiver="otlp", transport="grpc", reason=reason) == 0
 
 
 async def test_stop_is_safe_without_start_and_twice() -> None:

@@ -28,6 +28,7 @@ HANDSHAKE = 20.0
 MAX_STREAMS = 1000
 """Requests in flight on one connection where the configuration says nothing."""
 
+_ANY = {"tcp4": "0.0.0.0", "tcp6": "::"}  # noqa: S104  # what the user asked for
 _ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d{1,5})")
 
 
@@ -205,10 +206,9 @@ class Server(ComponentConfig):
         address = Address("", 0) if is_unix else parse_endpoint(self.endpoint)
         return {
             "unix": Path(self.endpoint) if is_unix else None,
-            "host": address.host,
+            "host": address.host or _ANY.get(self.transport, ""),
             "port": address.port,
             "include_metadata": self.include_metadata,
-            "keep_headers": self.auth is not None,
             "tls": self.tls and self.tls.settings(),
             "paths": [],
             "codings": None,

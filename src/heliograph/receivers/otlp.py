@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import BeforeValidator, model_validator
 
-from heliograph._core import OtlpRequest, OtlpServer
+from heliograph._core import OtlpQuestion, OtlpRequest, OtlpServer
 from heliograph.errors import ConfigError, Problem, Reject, Retry
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import (
@@ -119,6 +119,7 @@ class Receiver:
         )
         self._servers: list[OtlpServer] = []
         self._in_flight: dict[asyncio.Task[None], tuple[OtlpRequest, float]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -132,26 +133,33 @@ class Receiver:
                 raise ConfigError([problem.under(path) for problem in error.problems]) from None
 
     async def _listen(self, name: str, server: Server) -> None:
-        serve = self._requests(server)
+        ask = self._questions(server)
         native = server.settings() | {"signals": list(self._next)}
         if isinstance(server, Http):
             native["paths"] = [path for path in server.paths() if path[1] in self._next]
-        edge = self._settings.edge
+        log, telemetry = self._settings.log, self._settings.telemetry
+        handlers = (self._received, lambda text: log.warning("OTLP/%s %s", name, text), ask)
         try:
             # A name may have to be resolved.
-            started = await asyncio.to_thread(OtlpServer, edge.events, serve, native)
+            started = await asyncio.to_thread(
+                OtlpServer, self._settings.edge.events, native, *handlers
+            )
         except OSError as error:
             raise server.bind_problem(error) from None
         except ValueError as error:
             raise ConfigError([Problem("response_headers", str(error))]) from None
         self._servers.append(started)
         self.addresses[name] = started.address
-        self._settings.log.info("listens for OTLP/%s on %s", name, started.address)
+        labels = {"receiver": str(self._settings.id), "transport": name}
+        for index, reason in enumerate(("memory", "invalid")):
+            gauge = "heliograph_receiver_turned_away_requests"
+            telemetry.gauge(gauge, _turned_away(started, index), reason=reason, **labels)
+        log.info("listens for OTLP/%s on %s", name, started.address)
 
-    def _requests(self, server: Server) -> Any:
-        """Return what is called with each request of a server."""
+    def _questions(self, server: Server) -> Callable[[OtlpQuestion], None] | None:
+        """Return what is asked who a sender is, None where anybody may come in."""
         if server.auth is None:
-            return self._received
+            return None
         extension = self._settings.extensions.get(_component_id(server.auth.authenticator))
         if not hasattr(extension, "authenticate"):
             known = ", ".join(map(str, self._settings.extensions)) or "none"
@@ -159,33 +167,36 @@ class Receiver:
             fix = f"list it there; running extensions: {known}"
             raise ConfigError([Problem("auth.authenticator", message, fix=fix)])
         authenticator = cast(Authenticator, extension)
-        return lambda request: self._begin(request, self._authenticated(request, authenticator))
+
+        def ask(question: OtlpQuestion) -> None:
+            task = self._loop.create_task(self._authenticate(question, authenticator))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+        return ask
+
+    async def _authenticate(self, question: OtlpQuestion, authenticator: Authenticator) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                claims = await authenticator.authenticate(question.headers)
+        except Reject as error:
+            question.fail(error.code or UNAUTHENTICATED, error.reason)
+        except Exception as error:
+            self._settings.log.warning("the authenticator failed: %r", error)
+            question.fail(UNAVAILABLE, "the authenticator failed", AFTER)
+        else:
+            question.admit(list(claims.items()))
 
     def _received(self, request: OtlpRequest) -> None:
-        self._begin(request, self._deliver(request))
-
-    def _begin(self, request: OtlpRequest, work: Any) -> None:
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(self._deliver(request))
         self._in_flight[task] = (request, self._loop.time() + PATIENCE)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         task.add_done_callback(self._in_flight.pop)
 
-    async def _authenticated(self, request: OtlpRequest, authenticator: Authenticator) -> None:
+    async def _deliver(self, request: OtlpRequest) -> None:
         try:
-            claims = await authenticator.authenticate(request.headers)
-        except Reject as error:
-            request.fail(error.code or UNAUTHENTICATED, error.reason)
-        except Exception:
-            self._settings.log.exception("the authenticator failed")
-            request.fail(UNAVAILABLE, "the authenticator failed", AFTER)
-        else:
-            await self._deliver(request, claims)
-
-    async def _deliver(self, request: OtlpRequest, claims: Mapping[str, str] | None = None) -> None:
-        try:
-            batch = request.authenticated([*claims.items()]) if claims else request.batch
-            await self._next[request.signal].consume(batch)
+            await self._next[request.signal].consume(request.batch)
         except Retry as error:
             request.fail(UNAVAILABLE, error.reason, AFTER if error.after is None else error.after)
         except Reject as error:
@@ -215,7 +226,7 @@ class Receiver:
         if stopped:
             await asyncio.gather(*stopped)
         self.addresses.clear()
-        left = list(self._in_flight)
+        left = [*self._in_flight, *self._asking]
         for task in left:
             task.cancel()
         if left:
@@ -223,6 +234,10 @@ class Receiver:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+
+
+def _turned_away(server: OtlpServer, index: int) -> Callable[[], float]:
+    return lambda: server.turned_away()[index]
 
 
 def _setter(future: asyncio.Future[None]) -> Callable[[None], None]:

@@ -206,7 +206,7 @@ fn surplus() -> BodyError {
     BodyError::Framing("more bytes than the message has")
 }
 
-/// Read on without keeping anything: a sender in the middle of its body does not see the answer.
+/// Read to the end, or to the limits, without keeping anything.
 pub async fn discard(source: &mut Incoming, limits: Limits) {
     let mut reader = Reader::new(source, limits);
     while reader.received <= limits.bytes as u64 {

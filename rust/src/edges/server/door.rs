@@ -36,18 +36,31 @@ pub enum Outcome {
 /// A request on its way to whoever answers it. Dropping it says "try again".
 pub struct Call {
     pub batch: Batch,
-    /// Kept only when somebody is going to look at them.
-    pub headers: Option<HeaderMap>,
     pub reply: oneshot::Sender<Outcome>,
 }
 
-/// Takes calls; hands them to Python in the real server.
-pub type Handler = Box<dyn Fn(Call) + Send + Sync>;
+/// The claims of a sender who may come in.
+pub type Claims = Vec<(String, String)>;
+
+/// A sender's headers on their way to whoever knows the senders; asked before the body is read.
+pub struct Question {
+    pub headers: HeaderMap,
+    pub reply: oneshot::Sender<Result<Claims, Status>>,
+}
+
+/// What a server tells: Python in the real one.
+pub struct Handlers {
+    pub call: Box<dyn Fn(Call) + Send + Sync>,
+    /// Absent when anybody may come in.
+    pub question: Option<Box<dyn Fn(Question) + Send + Sync>>,
+    /// Something is odd; nothing is lost.
+    pub warn: Box<dyn Fn(String) + Send + Sync>,
+}
 
 /// What all connections of a server share.
 pub struct Door {
     pub settings: Settings,
-    pub handler: Handler,
+    pub handlers: Handlers,
     pub counts: Counts,
 }
 
@@ -81,9 +94,27 @@ pub struct Body {
 }
 
 impl Door {
-    /// Whether a request may enter at all.
-    pub fn enter(&self) -> Result<(), Status> {
-        admission().enter().map_err(|refusal| self.refused(&refusal))
+    /// Whether a request may enter at all; its context if so.
+    pub async fn enter(
+        &self,
+        base: &Arc<Context>,
+        headers: &HeaderMap,
+        host: Option<&str>,
+        deadline: Option<Instant>,
+    ) -> Result<Arc<Context>, Status> {
+        admission().enter().map_err(|refusal| self.refused(&refusal))?;
+        let auth = self.claims(headers).await?;
+        if deadline.is_none() && auth.is_empty() && !self.settings.include_metadata {
+            return Ok(base.clone());
+        }
+        let mut context = Context { deadline, auth, ..(**base).clone() };
+        if self.settings.include_metadata {
+            context.metadata = metadata(headers);
+            if let Some(host) = host {
+                context.metadata.push(("host".into(), vec![host.into()]));
+            }
+        }
+        Ok(Arc::new(context))
     }
 
     pub fn refused(&self, refusal: &Refusal) -> Status {
@@ -120,12 +151,7 @@ impl Door {
     }
 
     /// Take a body in and wait for what becomes of it.
-    pub async fn deliver(
-        &self,
-        body: Body,
-        context: Arc<Context>,
-        headers: Option<HeaderMap>,
-    ) -> Outcome {
+    pub async fn deliver(&self, body: Body, context: Arc<Context>) -> Outcome {
         let light = body.data.len() <= HEAVY
             || body.coding == Coding::Identity && body.encoding == Encoding::Proto;
         let batch = if light {
@@ -144,11 +170,16 @@ impl Door {
             return Outcome::Ok { rejected: 0, message: String::new() };
         }
         let (reply, answer) = oneshot::channel();
-        (self.handler)(Call { batch, headers, reply });
-        answer.await.unwrap_or_else(|_dropped| {
-            let after = jittered(Duration::from_secs(1));
-            Outcome::Fail(Status::retry("the collector is stopping", after))
-        })
+        (self.handlers.call)(Call { batch, reply });
+        answer.await.unwrap_or_else(|_dropped| Outcome::Fail(stopping()))
+    }
+
+    /// Ask who the sender is, where somebody wants to know.
+    async fn claims(&self, headers: &HeaderMap) -> Result<Claims, Status> {
+        let Some(ask) = &self.handlers.question else { return Ok(Claims::new()) };
+        let (reply, answer) = oneshot::channel();
+        ask(Question { headers: headers.clone(), reply });
+        answer.await.unwrap_or_else(|_dropped| Err(stopping()))
     }
 
     fn open(&self, body: Body, context: Arc<Context>) -> Result<Batch, Status> {
@@ -174,27 +205,10 @@ impl Door {
         };
         batch.map_err(|error| self.invalid(Code::InvalidArgument, error.to_string()))
     }
+}
 
-    /// The context of a request.
-    pub fn context(
-        &self,
-        base: &Arc<Context>,
-        headers: &HeaderMap,
-        host: Option<&str>,
-        deadline: Option<Instant>,
-    ) -> Arc<Context> {
-        if deadline.is_none() && !self.settings.include_metadata {
-            return base.clone();
-        }
-        let mut context = Context { deadline, ..(**base).clone() };
-        if self.settings.include_metadata {
-            context.metadata = metadata(headers);
-            if let Some(host) = host {
-                context.metadata.push(("host".into(), vec![host.into()]));
-            }
-        }
-        Arc::new(context)
-    }
+fn stopping() -> Status {
+    Status::retry("the collector is stopping", jittered(Duration::from_secs(1)))
 }
 
 /// Headers as the context keeps them: lower-case names, in order of arrival.

@@ -36,10 +36,7 @@ pub async fn serve(
         return;
     }
     let outcome = match receive(&door, &connection, &parts, body).await {
-        Ok((body, context)) => {
-            let headers = door.settings.keep_headers.then_some(parts.headers);
-            door.deliver(body, context, headers).await
-        }
+        Ok((body, context)) => door.deliver(body, context).await,
         Err(status) => Outcome::Fail(status),
     };
     let _ = answer(&mut respond, outcome);
@@ -85,8 +82,9 @@ async fn receive(
         let name = String::from_utf8_lossy(encoding);
         unimplemented(format!("compression {name} is not known here"))
     })?;
-    door.enter()?;
     let deadline = parts.headers.get("grpc-timeout").and_then(timeout);
+    let host = parts.uri.authority().map(http::uri::Authority::as_str);
+    let context = door.enter(&connection.context, &parts.headers, host, deadline).await?;
     let mut source = Incoming::H2(body);
     let read = Reader::new(&mut source, door.settings.body_limits()).message().await;
     let (compressed, data, reservation) = read.map_err(|error| door.unreadable(error))?;
@@ -96,8 +94,6 @@ async fn receive(
     }
     connection.saw_message(data.len());
     let coding = if compressed { coding } else { Coding::Identity };
-    let host = parts.uri.authority().map(http::uri::Authority::as_str);
-    let context = door.context(&connection.context, &parts.headers, host, deadline);
     Ok((Body { signal, encoding: Encoding::Proto, coding, data, reservation }, context))
 }
 

@@ -165,11 +165,12 @@ fn grow(
     (stream, whole): &mut (u32, u32),
 ) {
     let longest = u32::try_from(connection.longest.load(Relaxed)).unwrap_or(u32::MAX);
-    let wanted = longest.min(STREAM_WINDOW).next_power_of_two();
+    // Twice the message: a window is topped up when half of it is used, and need not be.
+    let wanted = longest.saturating_mul(2).min(STREAM_WINDOW).next_power_of_two();
     if wanted > *stream && h2.set_initial_window_size(wanted).is_ok() {
         *stream = wanted;
     }
-    let wanted = stream.saturating_mul(4).min(CONNECTION_WINDOW);
+    let wanted = stream.saturating_mul(8).min(CONNECTION_WINDOW);
     if *stream > FIRST_WINDOW && wanted > *whole && admission().room() / 8 > wanted as usize {
         h2.set_target_window_size(wanted);
         connection.resize(wanted as usize);

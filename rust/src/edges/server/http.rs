@@ -11,6 +11,7 @@ use super::Door;
 use super::body::{Incoming, Reader, discard};
 use super::door::{Body, Encoding, Outcome};
 use super::h2::Connection;
+use crate::edges::admission::Reservation;
 use crate::edges::compress::Coding;
 use crate::edges::status::{Code, Status};
 use crate::wire::{Context, Signal};
@@ -73,51 +74,68 @@ pub async fn answer(
 async fn exchange(
     door: &Door,
     context: &Arc<Context>,
-    mut parts: Parts,
+    parts: Parts,
     source: &mut Incoming,
 ) -> (Response<Bytes>, usize) {
     let settings = &door.settings;
     let path = parts.uri.path();
     let Some(signal) = settings.paths.iter().find(|(known, _)| known == path).map(|found| found.1)
     else {
+        turn_away(door, &parts, source).await;
         return (plain(StatusCode::NOT_FOUND, "404 page not found"), 0);
     };
     if parts.method != Method::POST {
         let text = "405 method not allowed, supported: [POST]";
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        turn_away(door, &parts, source).await;
         return (response, 0);
     }
     let Some(encoding) = encoding(&parts.headers) else {
         let text =
             "415 unsupported media type, supported: [application/json, application/x-protobuf]";
+        turn_away(door, &parts, source).await;
         return (plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, text), 0);
     };
-    let (body, received) = match receive(door, &parts, source).await {
-        Ok((coding, data, reservation)) => {
-            let received = data.len();
-            (Body { signal, encoding, coding, data, reservation }, received)
-        }
+    let received = match receive(door, context, &parts, source).await {
+        Ok(received) => received,
         Err(status) => {
-            discard(source, settings.body_limits()).await;
+            turn_away(door, &parts, source).await;
             return (failure(encoding, &status), 0);
         }
     };
-    let host = parts.uri.authority().map(|authority| authority.as_str().to_owned());
-    let context = door.context(context, &parts.headers, host.as_deref(), None);
-    let headers = settings.keep_headers.then(|| std::mem::take(&mut parts.headers));
-    let response = match door.deliver(body, context, headers).await {
+    let Received { coding, data, reservation, context } = received;
+    let length = data.len();
+    let body = Body { signal, encoding, coding, data, reservation };
+    let response = match door.deliver(body, context).await {
         Outcome::Ok { rejected, message } => success(signal, encoding, rejected, &message),
         Outcome::Fail(status) => failure(encoding, &status),
     };
-    (response, received)
+    (response, length)
+}
+
+/// Let the rest of an unwanted body pass: a sender in the middle of it does not see the answer.
+/// One that waits for our permission has not begun.
+async fn turn_away(door: &Door, parts: &Parts, source: &mut Incoming) {
+    if !parts.headers.contains_key(header::EXPECT) {
+        discard(source, door.settings.body_limits()).await;
+    }
+}
+
+/// A body as it came, and what is known beside it.
+struct Received {
+    coding: Coding,
+    data: Bytes,
+    reservation: Reservation,
+    context: Arc<Context>,
 }
 
 async fn receive(
     door: &Door,
+    context: &Arc<Context>,
     parts: &Parts,
     source: &mut Incoming,
-) -> Result<(Coding, Bytes, crate::edges::admission::Reservation), Status> {
+) -> Result<Received, Status> {
     let name = parts.headers.get(header::CONTENT_ENCODING);
     let name = name.map_or("", |name| name.to_str().unwrap_or("?")).trim().to_ascii_lowercase();
     let known =
@@ -126,12 +144,13 @@ async fn receive(
         door.counts.invalid.fetch_add(1, Relaxed);
         Status::new(Code::InvalidArgument, format!("unsupported Content-Encoding: {name}"))
     })?;
-    door.enter()?;
+    let host = parts.uri.authority().map(http::uri::Authority::as_str);
+    let context = door.enter(context, &parts.headers, host, None).await?;
     let length = parts.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|text| text.parse().ok());
     let read = Reader::new(source, door.settings.body_limits()).whole(length).await;
     let (data, reservation) = read.map_err(|error| door.unreadable(error))?;
-    Ok((coding, data, reservation))
+    Ok(Received { coding, data, reservation, context })
 }
 
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {

@@ -31,7 +31,7 @@ use super::status;
 use crate::wire::{Context, Signal};
 
 pub use self::cors::Cors;
-pub use self::door::{Call, Door, Handler, Outcome};
+pub use self::door::{Call, Claims, Door, Handlers, Outcome, Question};
 pub use self::tls::{Tls, TlsSettings};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,6 @@ pub struct Settings {
     pub max_bytes: usize,
     pub max_streams: u32,
     pub include_metadata: bool,
-    /// Whether calls carry their headers, for an authenticator.
-    pub keep_headers: bool,
     pub codings: Codings,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
@@ -156,11 +154,11 @@ pub struct Server {
 
 impl Server {
     /// Bind and begin to serve.
-    pub fn start(settings: Settings, handler: Handler) -> stdio::Result<Self> {
+    pub fn start(settings: Settings, handlers: Handlers) -> stdio::Result<Self> {
         let tls = settings.tls.clone().map(|tls| Tls::load(tls, settings.protocol)).transpose()?;
         let _runtime = runtime::handle().enter();
         let (listener, address) = bind(&settings.endpoint)?;
-        let door = Arc::new(Door { settings, handler, counts: Default::default() });
+        let door = Arc::new(Door { settings, handlers, counts: Default::default() });
         let (phase, receiver) = watch::channel(Phase::Run);
         let (alive, ended) = mpsc::channel(1);
         let phases = Phases { receiver, _alive: alive };
@@ -270,7 +268,7 @@ async fn connection(
     let opened = async {
         let (stream, alpn) = match tls {
             None => (stream, None),
-            Some(tls) => tls.accept(stream).await?,
+            Some(tls) => tls.accept(stream, &door.handlers.warn).await?,
         };
         let mut io = Watched::new(stream, activity.clone());
         let h2 = match (door.settings.protocol, alpn.as_deref()) {

@@ -15,16 +15,18 @@ use tokio::sync::oneshot;
 use super::io::Enforcement;
 use super::tls::Pem;
 use super::{
-    Call, Codings, Cors, Endpoint, Keepalive, Outcome, Protocol, Server, Settings, TlsSettings,
+    Call, Claims, Codings, Cors, Endpoint, Handlers, Keepalive, Outcome, Protocol, Question,
+    Server, Settings, TlsSettings,
 };
-use crate::edges::py::{Event, PyEvents};
+use crate::edges::py::{Event, Payload, PyEvents};
 use crate::edges::status::{Code, Status, jittered};
+use crate::wire::Batch;
 use crate::wire::py::{PyBatch, PySignal};
-use crate::wire::{Batch, Context};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyServer>()?;
-    module.add_class::<PyRequest>()
+    module.add_class::<PyRequest>()?;
+    module.add_class::<PyQuestion>()
 }
 
 /// One export request that waits for its answer; dropped unanswered, the sender hears "try
@@ -32,7 +34,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(name = "OtlpRequest", module = "heliograph._core", frozen)]
 struct PyRequest {
     batch: Batch,
-    headers: Option<HeaderMap>,
     reply: Mutex<Option<oneshot::Sender<Outcome>>>,
 }
 
@@ -63,27 +64,6 @@ impl PyRequest {
         Some(monotonic() + left.as_secs_f64())
     }
 
-    /// Headers by lower-case name, several values joined by commas; empty unless the server was
-    /// told to keep them.
-    #[getter]
-    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let headers = PyDict::new(py);
-        for name in self.headers.iter().flat_map(HeaderMap::keys) {
-            let values = self.headers.iter().flat_map(|headers| headers.get_all(name));
-            let values: Vec<_> =
-                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-            headers.set_item(name.as_str(), values.join(", "))?;
-        }
-        Ok(headers)
-    }
-
-    /// The batch with an authenticator's claims in its context.
-    fn authenticated(&self, claims: Vec<(String, String)>) -> PyBatch {
-        let mut batch = self.batch.clone();
-        batch.context = Arc::new(Context { auth: claims, ..(*batch.context).clone() });
-        PyBatch(batch)
-    }
-
     /// Answer that the batch is delivered; false when nobody waits for it any more.
     #[pyo3(signature = (rejected=0, message=""))]
     fn ok(&self, rejected: u64, message: &str) -> bool {
@@ -94,10 +74,55 @@ impl PyRequest {
     /// two seconds.
     #[pyo3(signature = (code, message, retry_after=None))]
     fn fail(&self, code: u32, message: String, retry_after: Option<f64>) -> bool {
-        let mut status = Status::new(Code::from_number(code), message);
-        status.retry_after = retry_after.map(|after| jittered(seconds(after)));
-        self.answer(Outcome::Fail(status))
+        self.answer(Outcome::Fail(status(code, message, retry_after)))
     }
+}
+
+/// "Who is this?", asked before a body is read; dropped unanswered, the sender hears "try again".
+#[pyclass(name = "OtlpQuestion", module = "heliograph._core", frozen)]
+struct PyQuestion {
+    headers: HeaderMap,
+    reply: Mutex<Option<oneshot::Sender<Result<Claims, Status>>>>,
+}
+
+impl PyQuestion {
+    fn answer(&self, answer: Result<Claims, Status>) -> bool {
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        reply.is_some_and(|reply| reply.send(answer).is_ok())
+    }
+}
+
+#[pymethods]
+impl PyQuestion {
+    /// Headers by lower-case name, several values joined by commas.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let headers = PyDict::new(py);
+        for name in self.headers.keys() {
+            let values = self.headers.get_all(name).iter();
+            let values: Vec<_> =
+                values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            headers.set_item(name.as_str(), values.join(", "))?;
+        }
+        Ok(headers)
+    }
+
+    /// Let the sender in; the claims go into the context of its batch.
+    fn admit(&self, claims: Claims) -> bool {
+        self.answer(Ok(claims))
+    }
+
+    /// Answer with a gRPC status, as `OtlpRequest.fail`.
+    #[pyo3(signature = (code, message, retry_after=None))]
+    fn fail(&self, code: u32, message: String, retry_after: Option<f64>) -> bool {
+        self.answer(Err(status(code, message, retry_after)))
+    }
+}
+
+fn status(code: u32, message: String, retry_after: Option<f64>) -> Status {
+    let mut status = Status::new(Code::from_number(code), message);
+    status.retry_after = retry_after.map(|after| jittered(seconds(after)));
+    status
 }
 
 fn monotonic() -> f64 {
@@ -121,32 +146,49 @@ struct PyServer {
 
 #[pymethods]
 impl PyServer {
-    /// Bind and begin to serve; each request becomes an event for `on_request`.
+    /// Bind and begin to serve; each request becomes an event for `on_request`, each warning one
+    /// for `on_warning`. With `on_question` nobody's body is read before the answer.
     #[new]
+    #[pyo3(signature = (events, settings, on_request, on_warning, on_question=None))]
     fn new(
         py: Python<'_>,
         events: &PyEvents,
-        on_request: Py<PyAny>,
         settings: &Bound<'_, PyDict>,
+        on_request: Py<PyAny>,
+        on_warning: Py<PyAny>,
+        on_question: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let settings = read_settings(settings)?;
-        let target = Arc::new(on_request);
-        let (queue, events) = (events.0.clone(), events.0.clone());
-        let handler = move |call: Call| {
-            let Call { batch, headers, reply } = call;
-            let request = PyRequest { batch, headers, reply: Mutex::new(Some(reply)) };
-            queue.push(Event {
-                target: target.clone(),
-                payload: Box::new(|py| Ok(Bound::new(py, request)?.into_any())),
-            });
+        let events = events.0.clone();
+        let (calls, target) = (events.clone(), Arc::new(on_request));
+        let call = move |call: Call| {
+            let request = PyRequest { batch: call.batch, reply: Mutex::new(Some(call.reply)) };
+            let payload: Payload = Box::new(|py| Ok(Bound::new(py, request)?.into_any()));
+            calls.push(Event { target: target.clone(), payload });
         };
+        let (warnings, target) = (events.clone(), Arc::new(on_warning));
+        let warn = move |text: String| {
+            let payload: Payload = Box::new(|py| Ok(text.into_pyobject(py)?.into_any()));
+            warnings.push(Event { target: target.clone(), payload });
+        };
+        let question = on_question.map(|target| {
+            let (events, target) = (events.clone(), Arc::new(target));
+            let ask = move |question: Question| {
+                let reply = Mutex::new(Some(question.reply));
+                let question = PyQuestion { headers: question.headers, reply };
+                let payload: Payload = Box::new(|py| Ok(Bound::new(py, question)?.into_any()));
+                events.push(Event { target: target.clone(), payload });
+            };
+            Box::new(ask) as Box<dyn Fn(Question) + Send + Sync>
+        });
+        let handlers = Handlers { call: Box::new(call), question, warn: Box::new(warn) };
         let server =
-            py.detach(|| Server::start(settings, Box::new(handler))).map_err(
-                |error| match error.raw_os_error() {
+            py.detach(|| Server::start(settings, handlers)).map_err(|error| {
+                match error.raw_os_error() {
                     Some(errno) => PyOSError::new_err((errno, error.to_string())),
                     None => PyOSError::new_err(error.to_string()),
-                },
-            )?;
+                }
+            })?;
         Ok(Self { server, events })
     }
 
@@ -208,7 +250,6 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
         max_bytes: get(settings, "max_bytes")?,
         max_streams: get(settings, "max_streams")?,
         include_metadata: get(settings, "include_metadata")?,
-        keep_headers: get(settings, "keep_headers")?,
         codings: Codings(get(settings, "codings")?),
         header_timeout: duration(settings, "header_timeout")?,
         body_timeout: duration(settings, "body_timeout")?,

@@ -72,21 +72,23 @@ impl Tls {
     pub async fn accept(
         &self,
         stream: Box<dyn Stream>,
+        warn: &(dyn Fn(String) + Sync),
     ) -> io::Result<(Box<dyn Stream>, Option<Vec<u8>>)> {
-        let stream = TlsAcceptor::from(self.config()).accept(stream).await?;
+        let stream = TlsAcceptor::from(self.config(warn)).accept(stream).await?;
         let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         Ok((Box::new(stream), alpn))
     }
 
     /// The configuration of this moment. Files that cannot be used leave the last one in place:
     /// a certificate that is being replaced must not take the server down.
-    fn config(&self) -> Arc<ServerConfig> {
+    fn config(&self, warn: &(dyn Fn(String) + Sync)) -> Arc<ServerConfig> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let is_old = |interval| loaded.0.elapsed() >= interval;
         if self.settings.reload_interval.is_some_and(is_old) {
             loaded.0 = Instant::now();
-            if let Ok(config) = config(&self.settings, self.protocol) {
-                loaded.1 = config;
+            match config(&self.settings, self.protocol) {
+                Ok(config) => loaded.1 = config,
+                Err(error) => warn(format!("keeps its old certificate: {error}")),
             }
         }
         loaded.1.clone()
