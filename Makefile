@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt interop interop-peers benchmark
+.PHONY: up test check build lock fmt docs interop interop-peers benchmark
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -35,6 +35,9 @@ interop-peers: ## install the real peers that are missing, and say which could n
 
 benchmark: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py
+
+docs: build ## write the reference pages of the components
+	$(BIN)/python -m heliograph.pipeline.reference docs/reference
 
 fmt: build ## rewrite to the format that the check wants
 	cargo fmt --all

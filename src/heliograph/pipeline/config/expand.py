@@ -123,7 +123,7 @@ class _Text:
             ).expanded()
             if not isinstance(resolved, Scalar) or "$" in resolved.text:
                 self.complain("has a '$' inside ${…} that is no variable", "take it out")
-                return self._scalar("")
+                return Scalar(None, "", place)
             inner = resolved.text
         name, default = _default(inner)
         scheme, rest = sources.split(inner) or ("env", inner)
@@ -134,7 +134,7 @@ class _Text:
             text = self._text(scheme, rest, default)
         except SourceError as error:
             self.complain(f"{origin}: {error}", error.fix)
-            return self._scalar("")
+            return Scalar(None, "", place, origin)
         if text is None:
             return Scalar(default, "", place, origin)
         value = read_value(text, place, sources.public(f"{scheme}:{rest}"))
