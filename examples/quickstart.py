@@ -26,7 +26,7 @@ NEXT = """
     curl {metrics}                              its metrics, as Prometheus sees them
     tail -n 1 {file} | python3 -m json.tool            its newest telemetry, as OTLP/JSON
     .venv/bin/heliograph collector components                         what a configuration can name
-    .venv/bin/heliograph collector --config examples/otel-collector-config.yaml    the usual backends
+    .venv/bin/heliograph collector --config examples/otel-collector-config.yaml   the usual backends
 
   Send your own: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 in any OpenTelemetry program.
   Ctrl-C stops both.

@@ -37,7 +37,13 @@ _NOTATIONS = {
 
 
 def pages(registry: Registry) -> dict[str, str]:
-    """Return the text of every page by its path below ``docs/reference``."""
+    """Return the text of every page by its path below ``docs/reference``.
+
+    Raises: BrokenComponent when one cannot be imported; its page would be missing.
+    """
+    for kind in Kind:
+        for name in registry.types(kind):
+            registry.module(kind, name)
     found = {
         f"{kind}/{name}.md": _page(kind, name, module) for kind, name, module in modules(registry)
     }
