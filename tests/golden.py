@@ -1,7 +1,7 @@
 """Step files: a configuration, steps, and what each step must lead to.
 
-The first comment of a file says what it guarantees. ``pytest --update`` rewrites the expectations;
-the diff is reviewed.
+The first comment of a file says what it guarantees. ``pytest --update`` rewrites the expectations
+that a step has, and writes all of them where it has none; the diff is reviewed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def check(
         expected = {key: value for key, value in step.items() if key in outputs}
         got = do(given)
         assert set(got) <= outputs
-        shown = {key: value for key, value in got.items() if key in expected or update}
+        shown = {key: value for key, value in got.items() if key in expected or not expected}
+        assert expected or update, f"{path.name}, step {number} expects nothing"
         assert update or shown == expected, f"{path.name}, step {number}: {step}"
         lines.append(f"  - {_flow({**given, **shown})}")
     if update:

@@ -229,6 +229,44 @@ async def test_a_backend_that_never_answers_well_is_not_asked_by_everybody() -> 
         assert len(backend.tried) == 3
 
 
+async def test_without_retrying_every_request_is_tried_once() -> None:
+    backend = Backend([Retry("down")] * 4)
+    async with Rig(backend, retry_on_failure={"enabled": False}) as rig:
+        for _ in range(4):
+            with pytest.raises(Retry, match="down"):
+                await rig.delivery.consume(traces())
+        assert len(backend.tried) == 4
+        await rig.delivery.consume(traces())
+
+
+async def test_gives_up_after_the_time_that_is_written() -> None:
+    backend = Backend([Retry("down")] * 9)
+    retry = {"initial_interval": "1s", "randomization_factor": 0, "multiplier": 1}
+    retry |= {"max_interval": "1s", "max_elapsed_time": "2500ms"}
+    async with Rig(backend, retry_on_failure=retry) as rig:
+        sender = rig.send()
+        await rig.clock.advance(2.1)
+        with pytest.raises(Retry, match="down"):
+            await sender
+        assert len(backend.tried) == 3
+
+
+@pytest.mark.parametrize("sizer", ["items", "bytes"])
+async def test_merges_what_waits_where_asked_to(sizer: str) -> None:
+    size = 3 * traces(1).nbytes if sizer == "bytes" else 3
+    batch = {"min_size": size, "max_size": size, "sizer": sizer, "flush_timeout": "1s"}
+    async with Rig(sending_queue={"batch": batch}) as rig:
+        rig.backend.close()
+        senders = [rig.send(traces(1)) for _ in range(4)]
+        await settle()
+        assert [b.items for b in rig.backend.tried] == [1, 3]
+        rig.backend.open()
+        await asyncio.gather(*senders)
+        await rig.delivery.consume(traces(7))
+        assert max(b.nbytes if sizer == "bytes" else b.items for b in rig.backend.batches) <= size
+        assert rig.backend.items == 11
+
+
 async def test_what_is_rejected_is_counted_and_said_sparingly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -35,6 +35,7 @@ ROOM = 64 * 2**20
 """Bytes that may wait for one exporter where ``queue_size`` is not written."""
 
 _SWEEP = 0.25
+_AT_ONCE = Intervals(initial=0.0)
 
 
 class RetryConfig(ComponentConfig):
@@ -174,7 +175,7 @@ class Delivery:
             retry.randomization_factor,
             retry.max_interval,
         )
-        self._gate = Gate(self._intervals, random.random)
+        self._gate = Gate(self._intervals if retry.enabled else _AT_ONCE, random.random)
         self._timeout = config.timeout
         self._free = queue.num_consumers if queue.enabled else 1 << 40
         self._bound = ROOM if queue.queue_size is None else queue.queue_size
@@ -223,17 +224,15 @@ class Delivery:
         )
 
     async def _deliver(self, batch: Batch) -> None:
-        leave_by = 0.0
+        arrived = started = self._now()
         attempts = 0
         delay = 0.0
         while True:
             if delay or not self._free or self._gate.failing:
-                if not leave_by:
-                    leave_by = self._leave_by(batch)
-                await self._wait(batch, delay, leave_by)
+                await self._wait(batch, delay, arrived)
+                started = self._now()
             else:
                 self._free -= 1
-            started = self._now()
             try:
                 await self._attempt(batch, started)
             except Retry as error:
@@ -254,8 +253,7 @@ class Delivery:
             finally:
                 self._release()
             attempts += 1
-            leave_by = leave_by or self._leave_by(batch, started)
-            delay = self._back_off(batch, failure, attempts, started, leave_by)
+            delay = self._back_off(batch, failure, attempts, started, arrived)
 
     async def _attempt(self, batch: Batch, started: float) -> None:
         """Try once.
@@ -279,18 +277,14 @@ class Delivery:
         finally:
             del self._attempts[serial]
 
-    def _leave_by(self, batch: Batch, arrived: float | None = None) -> float:
-        arrived = self._now() if arrived is None else arrived
-        deadline = batch.context.deadline
-        return arrived + PATIENCE if deadline is None else min(arrived + PATIENCE, deadline)
-
-    async def _wait(self, batch: Batch, delay: float, leave_by: float) -> None:
+    async def _wait(self, batch: Batch, delay: float, arrived: float) -> None:
         """Take a place in the waiting room for the back-off and until a slot is free.
 
         Raises: Retry when the room is full, or the wait would be longer than the sender's.
         """
         now = self._now()
         delay = max(delay, self._gate.wait(now))
+        leave_by = _leave_by(batch, arrived)
         if now + delay > leave_by:
             failure = self._outcomes.failing
             raise Retry(failure.reason if failure else "the exporter is busy", after=delay)
@@ -353,7 +347,7 @@ class Delivery:
         self._sweeper = None
 
     def _back_off(
-        self, batch: Batch, failure: Retry, attempts: int, started: float, leave_by: float
+        self, batch: Batch, failure: Retry, attempts: int, started: float, arrived: float
     ) -> float:
         """Note a failure that may pass; return the wait before the next attempt.
 
@@ -367,12 +361,10 @@ class Delivery:
             failure.after or 0.0,
             self._gate.wait(now),
         )
-        limit = self._retry.max_elapsed_time
-        if (
-            not self._retry.enabled
-            or now + delay > leave_by
-            or (limit and now + delay > leave_by - PATIENCE + limit)
-        ):
+        end = _leave_by(batch, arrived)
+        if self._retry.max_elapsed_time:
+            end = min(end, arrived + self._retry.max_elapsed_time)
+        if not self._retry.enabled or now + delay > end:
             self._outcomes.sent_back(batch)
             raise Retry(failure.reason, failure.after or self._gate.wait(now) or None)
         return delay
@@ -381,3 +373,9 @@ class Delivery:
         if self._sizer == "bytes":
             return batch.nbytes
         return 1 if self._sizer == "requests" else batch.items
+
+
+def _leave_by(batch: Batch, arrived: float) -> float:
+    """Return when the sender will have gone."""
+    deadline = batch.context.deadline
+    return arrived + PATIENCE if deadline is None else min(arrived + PATIENCE, deadline)
