@@ -91,6 +91,20 @@ class Prometheus:
             folder / "prometheus.log",
         )
 
+    def ready(self) -> None:
+        """Return when it answers queries, which is later than when it listens."""
+
+        def is_ready() -> bool:
+            try:
+                url = f"http://127.0.0.1:{self.port}/-/ready"
+                with urllib.request.urlopen(url, timeout=5) as reply:
+                    return bool(reply.status == 200)
+            except OSError:
+                self.process.alive()
+                return False
+
+        harness.wait_until(is_ready, 60, "Prometheus is ready")
+
     def ask(self, what: str, **query: str) -> Any:
         return get(f"http://127.0.0.1:{self.port}/api/v1/{what}", **query)["data"]
 

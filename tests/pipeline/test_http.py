@@ -5,6 +5,7 @@ import gzip
 import logging
 from collections.abc import AsyncIterator
 
+import cramjam
 import pytest
 
 from heliograph.pipeline.http import Limits, Request, Response, Server, accepts
@@ -72,6 +73,10 @@ async def test_long_answers_are_compressed_when_wanted(server: Server) -> None:
         _, headers, body = await client.ask(wanted)
         assert headers["content-encoding"] == "gzip"
         assert gzip.decompress(body) == LONG
+        both = b"GET /long HTTP/1.1\r\nAccept-Encoding: gzip, zstd\r\n\r\n"
+        _, headers, body = await client.ask(both)
+        assert headers["content-encoding"] == "zstd"
+        assert bytes(cramjam.zstd.decompress(body)) == LONG
         _, headers, body = await client.ask(b"GET /long HTTP/1.1\r\n\r\n")
         assert "content-encoding" not in headers
         assert body == LONG

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
+
+from heliograph._core import compress
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request line with its headers."""
@@ -24,8 +25,8 @@ MAX_BODY = 64 * 1024
 WORTH_COMPRESSING = 1024
 """Answers below this many bytes go as they are."""
 
-_GZIP = 31
-"""zlib's window bits for the gzip format."""
+LEVELS = {"zstd": 1, "gzip": 1}
+"""Content codings, best first, and how hard they try: pages are big and made for each request."""
 
 
 @dataclass(frozen=True)
@@ -227,17 +228,13 @@ def accepts(header: str, coding: str) -> bool:
 
 
 async def _coded(response: Response, accepted: str) -> Response:
-    """Compress the body on a thread if the other side takes gzip and it is worth it."""
-    if len(response.body) < WORTH_COMPRESSING or not accepts(accepted, "gzip"):
+    """Compress the body on a thread, in the first coding that the other side takes."""
+    coding = next((coding for coding in LEVELS if accepts(accepted, coding)), None)
+    if len(response.body) < WORTH_COMPRESSING or coding is None:
         return response
-    body = await asyncio.to_thread(_gzip, response.body)
-    headers = {**response.headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    body = await asyncio.to_thread(compress, response.body, coding, LEVELS[coding])
+    headers = {**response.headers, "Content-Encoding": coding, "Vary": "Accept-Encoding"}
     return Response(response.status, body, response.content_type, headers)
-
-
-def _gzip(data: bytes) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-    return packer.compress(data) + packer.flush()
 
 
 def _head(response: Response, keep: bool) -> bytes:

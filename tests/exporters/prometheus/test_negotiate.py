@@ -12,11 +12,14 @@ PROMETHEUS_3 = (
 )
 PROMETHEUS_NATIVE = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;"
-    "escaping=allow-utf-8;q=0.7," + PROMETHEUS_3
+    "q=0.7," + PROMETHEUS_3
 )
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;"
     "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
 CLASSIC = Style(Format.TEXT, "0.0.4", Escaping.UNDERSCORES)
 
@@ -35,6 +38,8 @@ CLASSIC = Style(Format.TEXT, "0.0.4", Escaping.UNDERSCORES)
         (PROMETHEUS_3, Style(Format.OPENMETRICS, "1.0.0", Escaping.NONE)),
         (PROMETHEUS_2, Style(Format.OPENMETRICS, "1.0.0", Escaping.UNDERSCORES)),
         (PROMETHEUS_NATIVE, Style(Format.PROTOBUF, "", Escaping.NONE)),
+        (f"{PROTOBUF};q=0.7,{PROMETHEUS_2}", Style(Format.PROTOBUF, "", Escaping.UNDERSCORES)),
+        (f"{PROTOBUF};escaping=dots,{PROMETHEUS_3}", Style(Format.PROTOBUF, "", Escaping.DOTS)),
         ("application/openmetrics-text", Style(Format.OPENMETRICS, "0.0.1", Escaping.UNDERSCORES)),
         ("application/openmetrics-text;q=0,text/plain", CLASSIC),
         (

@@ -1,11 +1,13 @@
 """What a scraper gets: its ``Accept`` header against what we can write.
 
-Spec: Prometheus content negotiation. Whoever asks for nothing we know gets the classic text.
+Spec: Prometheus content negotiation. Whoever asks for nothing we know gets the classic text. The
+escaping is the chosen clause's. Prometheus names none for protobuf, whose names need no quotes;
+there it gets UTF-8 when it says with another format that it reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -44,14 +46,15 @@ _PROTOBUF = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimite
 
 def negotiate(accept: str, *, openmetrics: bool = True) -> Style:
     """Return the best of what an ``Accept`` header allows."""
-    for media, parameters in _clauses(accept):
-        try:
-            escaping = Escaping(parameters.get("escaping", "underscores"))
-        except ValueError:
-            escaping = Escaping.UNDERSCORES
+    clauses = list(_clauses(accept))
+    for media, parameters in clauses:
+        escaping = _escaping(parameters)
         if media in ("*/*", "text/*"):
             return Style(Format.TEXT, "0.0.4", escaping)
         if media == Format.PROTOBUF and parameters.items() >= _PROTOBUF.items():
+            said = {_escaping(others) for _, others in clauses}
+            if "escaping" not in parameters and Escaping.NONE in said:
+                escaping = Escaping.NONE
             return Style(Format.PROTOBUF, "", escaping)
         for format, versions in _VERSIONS.items():
             version = parameters.get("version", versions[0])
@@ -59,6 +62,13 @@ def negotiate(accept: str, *, openmetrics: bool = True) -> Style:
             if media == format and version in versions and not refused:
                 return Style(format, version, escaping)
     return Style(Format.TEXT, "0.0.4", Escaping.UNDERSCORES)
+
+
+def _escaping(parameters: Mapping[str, str]) -> Escaping:
+    try:
+        return Escaping(parameters.get("escaping", "underscores"))
+    except ValueError:
+        return Escaping.UNDERSCORES
 
 
 def _clauses(accept: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -179,8 +179,9 @@ class Reader:
 
     def describe_attributes(self, rows: Sequence[int]) -> list[dict[str, str]]:
         """Return the attributes of these points."""
-        found = self._batch.frame("attributes:map")["attributes:map"].gather(rows)
-        return [_mapping(entries) for entries in found.to_list()]
+        chosen = self._batch if len(rows) == self._batch.items else self._batch.take(rows)
+        found = chosen.frame("attributes:map")["attributes:map"].to_list()
+        return [_mapping(entries) for entries in found]
 
     def describe_metric(self, metric: Metric) -> About:
         """Return what the metric says of itself."""

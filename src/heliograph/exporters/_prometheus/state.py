@@ -180,6 +180,8 @@ class Store:
             for row in range(metric.first, metric.end)
             if rows[row] is None
         ]
+        if not owners:
+            return
         described = reader.describe_attributes([row for row, _, _ in owners])
         for (row, _, stream), attributes in zip(owners, described, strict=True):
             family = stream.family
