@@ -94,8 +94,14 @@ class Batch:
             ValueError: the mask is not as long as the level, or the signal has no such level.
             IndexError: a number is not a row's.
         """
-    def edit(self, edits: Edits | Sequence[Edit]) -> Batch:
+    def edit(
+        self,
+        edits: Edits | Sequence[Edit],
+        rows: Series | Sequence[bool] | Sequence[int] | None = None,
+    ) -> Batch:
         """Make the edits in one pass; what none of them touches is copied as it stands.
+
+        With ``rows``, a mask or row numbers of items, all other items and what is below them stay.
 
         Each edit sees what those before it made of the same map or field. The level is the path's
         prefix, the item without one. An edit that writes a key leaves it in the map once.
@@ -179,7 +185,7 @@ class Copy(Edit):
 
 @final
 class Hash(Edit):
-    """Replace a value by its SHA-1 in hexadecimal, as the Collector's attributes processor does.
+    """Replace a value by its SHA-256 in hexadecimal, as the Collector's attributes processor does.
 
     With a pattern the path is a map, and the values of the keys in which it is found are replaced.
     """
@@ -226,6 +232,12 @@ class LokiRules:
         json: bool,
     ) -> LokiRules: ...
     def apply(self, batch: Batch, now: int) -> LokiPushes: ...
+
+def regex_groups(pattern: str) -> list[str | None]:
+    """Return the names of a pattern's groups, None for one without a name.
+
+    Raises: ValueError when the core cannot compile the pattern.
+    """
 
 @final
 class Events:

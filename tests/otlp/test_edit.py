@@ -95,8 +95,8 @@ def hashed(value: AnyValue) -> AnyValue:
         case "double_value":
             data = struct.pack("<d", value.double_value)
         case _:
-            data = b""
-    return any_value(hashlib.sha1(data).hexdigest() if data else "")
+            return any_value("")
+    return any_value(hashlib.sha256(data).hexdigest())
 
 
 def converted(  # noqa: PLR0911 (one return a case)

@@ -13,7 +13,9 @@ from heliograph._core import (
     Hash,
     Set,
     Signal,
+    regex_groups,
 )
+from heliograph.otlp.paths import attribute_path
 
 __all__ = [
     "Batch",
@@ -28,4 +30,6 @@ __all__ = [
     "Hash",
     "Set",
     "Signal",
+    "attribute_path",
+    "regex_groups",
 ]

@@ -29,8 +29,10 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
     (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",
+    (Kind.PROCESSOR, "attributes"): "heliograph.processors.attributes",
     (Kind.PROCESSOR, "batch"): "heliograph.processors.batch",
     (Kind.PROCESSOR, "memory_limiter"): "heliograph.processors.memory_limiter",
+    (Kind.PROCESSOR, "resource"): "heliograph.processors.resource",
     (Kind.RECEIVER, "otlp"): "heliograph.receivers.otlp",
 }
 """(section, type) -> module."""

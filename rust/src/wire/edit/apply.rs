@@ -7,15 +7,16 @@ use super::super::proto::{
     Fault, Field, Reader, Value, WireType, close, open, put_bytes_field, put_tag, put_varint,
     varint_len,
 };
-use super::super::schema::{Cardinality, Kind, METRIC};
+use super::super::schema::{Cardinality, Kind, Level, METRIC};
 use super::super::take::Rows;
 use super::super::{Batch, scan};
 use super::entries::{Entries, Entry, Piece, State, convert, hash};
 use super::{Act, Compiled, Edit, EditError, Edits, Literal, Rewrite, Slot, Source};
 
 impl Batch {
-    /// Make the edits; fields and attributes that none of them touches stay as they stand.
-    pub fn edit(&self, edits: &Edits) -> Result<Self, EditError> {
+    /// Make the edits; fields and attributes that none of them touches stay as they stand. With
+    /// `only`, items that are not among these rows stay as they stand, whatever is below them too.
+    pub fn edit(&self, edits: &Edits, only: Option<&Rows>) -> Result<Self, EditError> {
         let compiled = edits.compiled(self.signal)?;
         let mut sources: Vec<Option<(ArrayRef, bool)>> = vec![None; edits.edits.len()];
         for (edit, plan, any) in &compiled.sources {
@@ -26,6 +27,7 @@ impl Batch {
             edits: &edits.edits,
             compiled,
             sources: &sources,
+            only,
             rows: [0; 7],
             pool: Vec::new(),
         };
@@ -37,7 +39,7 @@ impl Batch {
                     Stop::Value(why) => EditError::Value(why),
                 },
             )?;
-        compiled.check_rows(&edits.edits, &editing.rows)?;
+        compiled.check_rows(&edits.edits, only, &editing.rows)?;
         if !changed {
             return Ok(self.clone());
         }
@@ -65,6 +67,7 @@ struct Editing<'p> {
     compiled: &'p Compiled,
     /// What copies from elsewhere read, by edit; whether it is AnyValues.
     sources: &'p [Option<(ArrayRef, bool)>],
+    only: Option<&'p Rows>,
     /// Entities met of each level.
     rows: [usize; 7],
     pool: Vec<Scratch<'p>>,
@@ -186,6 +189,9 @@ impl<'p> Editing<'p> {
                 Slot::Rows { level, metric, rewrite: inner } => {
                     let row = self.rows[*level as usize];
                     self.rows[*level as usize] += 1;
+                    if *level == Level::Item && excluded(self.only, row) {
+                        continue;
+                    }
                     out.extend_from_slice(&bytes[run..start]);
                     let (number, contents) = contents(&bytes[start..end])?;
                     let mark = out.len();
@@ -262,7 +268,7 @@ impl<'p> Editing<'p> {
         };
         match &edit.act {
             Act::Set { source, when, rows } => {
-                if excluded(rows, row) {
+                if excluded(rows.as_ref(), row) {
                     return Ok(());
                 }
                 match source {
@@ -317,7 +323,9 @@ impl<'p> Editing<'p> {
             let current = after.as_deref().or(now).unwrap_or(&[]);
             let present = is_set(kind, current)?;
             let value = match &edit.act {
-                Act::Set { source, when, rows } if when.allows(present) && !excluded(rows, row) => {
+                Act::Set { source, when, rows }
+                    if when.allows(present) && !excluded(rows.as_ref(), row) =>
+                {
                     literal(source, row)?
                 }
                 Act::Copy { when, .. } if when.allows(present) => match &self.sources[*index] {
@@ -349,7 +357,7 @@ impl<'p> Editing<'p> {
     }
 }
 
-fn excluded(rows: &Option<Rows>, row: usize) -> bool {
+fn excluded(rows: Option<&Rows>, row: usize) -> bool {
     match rows {
         None => false,
         Some(Rows::Mask(flags) | Rows::Numbers(flags)) => !flags.get(row).copied().unwrap_or(false),

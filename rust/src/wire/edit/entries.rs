@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use regex::Regex;
-use sha1::{Digest, Sha1};
+use sha2::{Digest, Sha256};
 
 use super::super::proto::{Fault, utf8};
 use super::super::text::{push_hex, push_text};
@@ -161,13 +161,11 @@ impl<'p> Entries<'p> {
 }
 
 /// What the Go attributes processor hashes: text, and the little-endian bytes of numbers; anything
-/// else, and empty text, becomes empty text.
+/// else becomes empty text.
 pub fn hash(value: &[u8]) -> Result<Option<Literal<'static>>, Fault> {
     let hashed = |bytes: &[u8]| {
         let mut hex = String::new();
-        if !bytes.is_empty() {
-            push_hex(&mut hex, &Sha1::digest(bytes));
-        }
+        push_hex(&mut hex, &Sha256::digest(bytes));
         hex
     };
     let hex = match Any::read(value)? {

@@ -68,7 +68,7 @@ pub enum Act {
         from: String,
         when: When,
     },
-    /// SHA-1 in hexadecimal; of a map, the values of keys in which the pattern is found.
+    /// SHA-256 in hexadecimal; of a map, the values of keys in which the pattern is found.
     Hash(Option<Regex>),
     /// Write each named group of the pattern as an attribute beside the string it is found in.
     Extract(Regex),
@@ -286,7 +286,20 @@ fn build(message: &'static Message, level: Option<Level>, paths: &[Path]) -> Opt
 
 impl Compiled {
     /// Columns and masks have one row for each entity of their level.
-    fn check_rows(&self, edits: &[Edit], met: &[usize]) -> Result<(), EditError> {
+    fn check_rows(
+        &self,
+        edits: &[Edit],
+        only: Option<&Rows>,
+        met: &[usize],
+    ) -> Result<(), EditError> {
+        let items = met[Level::Item as usize];
+        if let Some(Rows::Mask(flags)) = only
+            && items > 0
+            && flags.len() != items
+        {
+            let why = format!("a mask of {} for {items} rows of item", flags.len());
+            return Err(EditError::Value(why));
+        }
         for (edit, level) in edits.iter().zip(&self.levels) {
             let Act::Set { source, rows, .. } = &edit.act else { continue };
             let there = met[*level as usize];

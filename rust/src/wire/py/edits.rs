@@ -22,7 +22,15 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Copy>()?;
     module.add_class::<Hash>()?;
     module.add_class::<Extract>()?;
-    module.add_class::<Convert>()
+    module.add_class::<Convert>()?;
+    module.add_function(wrap_pyfunction!(regex_groups, module)?)
+}
+
+/// The names of a pattern's groups, None for one without a name.
+#[pyfunction]
+fn regex_groups(pattern: &str) -> PyResult<Vec<Option<String>>> {
+    let regex = self::pattern(pattern)?;
+    Ok(regex.capture_names().skip(1).map(|name| name.map(String::from)).collect())
 }
 
 /// One change to a batch.
@@ -59,13 +67,15 @@ pub fn edit(
     py: Python<'_>,
     batch: &Bound<'_, PyBatch>,
     edits: &Bound<'_, PyAny>,
+    rows: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyBatch> {
+    let only = rows.map(column::rows).transpose()?;
     let edits = match edits.cast::<PyEdits>() {
         Ok(edits) => edits.get().0.clone(),
         Err(_) => PyEdits::new(edits.extract()?).0,
     };
     let batch = &batch.get().0;
-    py.detach(|| batch.edit(&edits)).map(PyBatch).map_err(|error| match error {
+    py.detach(|| batch.edit(&edits, only.as_ref())).map(PyBatch).map_err(|error| match error {
         EditError::Wire(error) => wire_error(py, &error),
         EditError::Value(why) => PyValueError::new_err(why),
     })

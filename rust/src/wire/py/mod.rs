@@ -189,8 +189,13 @@ impl PyBatch {
         })
     }
 
-    fn edit(slf: &Bound<'_, Self>, edits: &Bound<'_, PyAny>) -> PyResult<Self> {
-        edits::edit(slf.py(), slf, edits)
+    #[pyo3(signature = (edits, rows=None))]
+    fn edit(
+        slf: &Bound<'_, Self>,
+        edits: &Bound<'_, PyAny>,
+        rows: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        edits::edit(slf.py(), slf, edits, rows)
     }
 
     #[pyo3(signature = (*, items=None, nbytes=None))]
