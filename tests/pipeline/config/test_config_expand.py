@@ -9,6 +9,7 @@ import pytest
 
 from heliograph.errors import ConfigError, Problem
 from heliograph.pipeline.config.expand import Expander
+from heliograph.pipeline.config.sources import read_source
 from heliograph.pipeline.config.yaml_source import Mapping, Scalar, plain, read
 
 
@@ -186,3 +187,9 @@ def test_http_errors_hide_credentials(address: str) -> None:
     assert "hunter2" not in str(problems[0])
     _, problems, _ = expand(f"${{{address}/nothing}}")
     assert problems[0].message == f"${{{address}/nothing}}: the server answers 404"
+
+
+def test_http_as_a_source(address: str) -> None:
+    assert plain(read_source(f"{address}/config")) == {"b": "${PORT}"}
+    with pytest.raises(ConfigError, match="the server answers 404"):
+        read_source(f"{address}/nothing")

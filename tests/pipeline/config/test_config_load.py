@@ -357,6 +357,18 @@ def test_a_python_file_beside_the_configuration(tmp_path: Path) -> None:
     assert "is the text 'text', not a Python file" in said
 
 
+def test_a_python_file_that_hides_a_component_is_a_warning(tmp_path: Path) -> None:
+    component = Path(__file__).parent / "parts" / "processor.py"
+    (tmp_path / "mid.py").write_text(component.read_text())
+    text = GOOD.replace("service:", "service:\n  components: [mid.py]")
+    (tmp_path / "config.yaml").write_text(text)
+    found = Loader([str(tmp_path / "config.yaml")], registry=registry())
+    assert found.config() is not None
+    assert [warning.message for warning in found.warnings] == [
+        "'mid.py' takes the place of the processor 'mid'"
+    ]
+
+
 def test_problems_stand_in_the_order_of_sources_and_lines() -> None:
     text = GOOD.replace("in: ", "in: {count: 0, ratio: 2}").replace("traces:", "trace:")
     assert [problem.partition(":")[0] for problem in problems(text)] == ["1", "1", "8"]

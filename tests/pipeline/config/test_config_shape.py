@@ -199,7 +199,14 @@ def test_problems_never_repeat_a_secret(options: str) -> None:
 
 
 def test_what_a_component_says_about_a_secret_is_blackened() -> None:
-    assert receiver_problems("{api_key: abcde}") == ["api_key: ********** is too short"]
+    said = "api_key: ********** is too short | use ********************"
+    assert receiver_problems("{api_key: abcde}") == [said]
+
+
+def test_a_component_with_a_bug_is_told_like_any_other_problem() -> None:
+    assert receiver_problems("{name: bug}") == [
+        "cannot be checked: KeyError: 'a bug' | mend the component"
+    ]
 
 
 def test_values_from_expansions_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

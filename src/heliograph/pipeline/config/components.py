@@ -117,18 +117,20 @@ class Components:
         if path not in shaper.failed:
             try:
                 instance = model.model_validate(values)
+                if isinstance(instance, ComponentConfig) and not shaper.failed:
+                    found += _own_checks(instance, node, path, shaper.meant)
             except ValidationError as error:
                 for where, problem in problems_of(error, node, model, path, shaper.secrets):
                     if not _said(where, shaper.failed) and where not in shaper.meant:
                         found.append(problem)
-        if isinstance(instance, ComponentConfig) and not shaper.failed:
-            found += _own_checks(instance, node, path, shaper.meant)
+            except Exception as error:
+                what = f"cannot be checked: {type(error).__name__}: {error}"
+                found.append(Problem(dotted(path), what, "mend the component", place))
         at_key = node.place if isinstance(node, Mapping) or is_null(node) else None
         for problem in found:
             here = place if problem.place is None or problem.place == at_key else problem.place
-            self.problems.append(
-                Problem(problem.path, self._scrubbed(problem.message), problem.fix, here)
-            )
+            message, fix = self._scrubbed(problem.message), self._scrubbed(problem.fix or "")
+            self.problems.append(Problem(problem.path, message, fix or None, here))
         return None if found else instance
 
     def _scrubbed(self, message: str) -> str:

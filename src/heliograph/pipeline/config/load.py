@@ -152,10 +152,17 @@ class Loader:
             if not isinstance(item, Scalar) or not item.text.endswith(".py"):
                 self._wrong(path, f"{describe(item)}, not a Python file", item.place, "name a .py")
                 continue
+            file = FilePath(self._folder(item.place), item.text)
+            there = [kind for kind in Kind if file.stem in self.registry.names(kind)]
             try:
-                self.registry.add_file(FilePath(self._folder(item.place), item.text))
+                replaced = set(there) & set(self.registry.add_file(file))
             except BrokenComponent as error:
                 self._wrong(path, f"'{item.text}' {error}", item.place)
+                continue
+            for kind in replaced:
+                what = f"'{item.text}' takes the place of the {kind.singular} '{file.stem}'"
+                fix = "rename the file if that is not meant"
+                self.warnings.append(Problem(dotted(path), what, fix, item.place))
 
     @staticmethod
     def _folder(place: Place) -> FilePath:

@@ -12,7 +12,7 @@ from heliograph.pipeline.config.load import Loader
 from heliograph.pipeline.config.places import HIDDEN, Path, dotted, looks_secret
 from heliograph.pipeline.config.yaml_source import Mapping, Node, Scalar, Sequence, resolve
 
-_BREAKS = re.compile("[\x7f\x85\u2028\u2029\ufeff]")
+_BREAKS = re.compile("[\x7f\x85\u2028\u2029\ufeff\ud800-\udfff]")
 _DOLLAR = re.compile(r"\$(?=[${])")
 
 

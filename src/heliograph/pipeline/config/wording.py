@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from heliograph.errors import Problem
-from heliograph.pipeline.config.names import suggestion
+from heliograph.pipeline.config.names import nearest, suggestion
 from heliograph.pipeline.config.places import HIDDEN, Path, dotted, existing, place_of
 from heliograph.pipeline.config.shape import describe, keys, model_at
-from heliograph.pipeline.config.yaml_source import Node
+from heliograph.pipeline.config.yaml_source import Node, Scalar
 
 _BOUNDS: dict[str, tuple[str, str, str]] = {
     # pydantic's type -> (name of the bound, what is wrong, fix)
@@ -30,6 +30,7 @@ _KINDS = {
     "tuple": "a list",
     "set": "a list",
 }
+_CHOICES = ("literal_error", "enum", "union_tag_invalid")
 _FIXED = {
     "missing": "is missing; it has no default",
     "extra_forbidden": "is not an option here",
@@ -83,6 +84,8 @@ def _words(item: Any, node: Node, path: Path, *, hidden: bool) -> tuple[str, str
     if kind in _BOUNDS:
         bound, wrong, fix = _BOUNDS[kind]
         return f"{is_now}, {wrong} {_number(context[bound])}", f"{fix} {_number(context[bound])}"
+    if kind in _CHOICES:
+        return _not_one_of(context, is_now, None if hidden else stands[1])
     handler = _HANDLERS.get(kind)
     if handler is not None:
         return handler(context, is_now)
@@ -112,9 +115,11 @@ def _too_long(context: Any, is_now: str) -> tuple[str, str | None]:
     return f"{is_now}, longer than {context.get('max_length')}", None
 
 
-def _not_one_of(context: Any, is_now: str) -> tuple[str, str | None]:
+def _not_one_of(context: Any, is_now: str, node: Node | None) -> tuple[str, str | None]:
     options = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
-    return f"{is_now}, not one of {options}", None
+    written = node.text if isinstance(node, Scalar) and node.origin is None else ""
+    found = nearest(written, options.split(", "))
+    return f"{is_now}, not one of {options}", f"did you mean '{found}'?" if found else None
 
 
 def _pattern(context: Any, is_now: str) -> tuple[str, str | None]:
@@ -128,9 +133,6 @@ _HANDLERS: dict[str, Callable[[Any, str], tuple[str, str | None]]] = {
     "string_too_short": _too_short,
     "too_long": _too_long,
     "string_too_long": _too_long,
-    "literal_error": _not_one_of,
-    "enum": _not_one_of,
-    "union_tag_invalid": _not_one_of,
     "string_pattern_mismatch": _pattern,
 }
 

@@ -64,7 +64,10 @@ class Config(ComponentConfig):
         if self.count > 5 and self.ratio > 0.5:
             yield Problem("ratio", f"is {self.ratio:g} with a count over 5", fix="use 0.5")
         if self.api_key and len(self.api_key.get_secret_value()) < 6:
-            yield Problem("api_key", f"{self.api_key.get_secret_value()} is too short")
+            secret = self.api_key.get_secret_value()
+            yield Problem("api_key", f"{secret} is too short", fix=f"use {secret}{secret}")
+        if self.name == "bug":
+            raise KeyError("a bug")
 
 
 class Receiver:
