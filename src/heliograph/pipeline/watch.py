@@ -1,7 +1,8 @@
 """Who holds the event loop.
 
 A timer on the loop stamps a clock; a thread looks at the stamp. When it is too old, the thread
-reads the loop's stack and names the component whose code is running.
+reads the loop's stack and names the component whose code is running. Time in which a busy machine
+gave the loop no processor does not count.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from heliograph.pipeline.sparingly import Sparingly
@@ -48,7 +50,10 @@ class LoopWatch:
         """Watch the running loop; called on it."""
         self._beat(asyncio.get_running_loop())
         self._thread = threading.Thread(
-            target=self._look, args=(threading.get_ident(),), name="heliograph-watch", daemon=True
+            target=self._look,
+            args=(threading.get_ident(), Path(f"/proc/self/task/{threading.get_native_id()}")),
+            name="heliograph-watch",
+            daemon=True,
         )
         self._thread.start()
 
@@ -64,11 +69,16 @@ class LoopWatch:
         self._stamp = time.monotonic()
         self._timer = loop.call_later(_TICK, self._beat, loop)
 
-    def _look(self, loop_thread: int) -> None:
-        named = 0.0
+    def _look(self, loop_thread: int, task: Path) -> None:
+        seen = named = 0.0
+        queued = 0.0
         while not self._ended.wait(_TICK):
             stamp = self._stamp
-            if stamp == named or time.monotonic() - stamp < HELD + _TICK:
+            if stamp != seen:
+                seen, queued = stamp, _queued(task)
+                continue
+            held = time.monotonic() - stamp - (_queued(task) - queued)
+            if stamp == named or held < HELD + _TICK:
                 continue
             named = stamp
             name = self._culprit(sys._current_frames().get(loop_thread))
@@ -90,3 +100,11 @@ class LoopWatch:
                 return name
             frame = frame.f_back
         return UNKNOWN
+
+
+def _queued(task: Path) -> float:
+    """Return the seconds that a thread was ready and had no processor; 0 where unknown."""
+    try:
+        return int((task / "schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
