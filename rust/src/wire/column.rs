@@ -23,12 +23,17 @@ pub struct Fixed<T: ArrowPrimitiveType> {
 }
 
 impl<T: ArrowPrimitiveType> Fixed<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), nulls: NullBufferBuilder::new(0) }
+    fn new(rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
     }
 
     #[inline]
     pub fn push(&mut self, value: Option<T::Native>, times: usize) {
+        if let (Some(value), 1) = (value, times) {
+            self.values.push(value);
+            self.nulls.append_non_null();
+            return;
+        }
         match value {
             Some(value) => {
                 self.values.resize(self.values.len() + times, value);
@@ -71,8 +76,9 @@ pub struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    fn new(base: &'a [u8]) -> Self {
-        Self { base, views: Vec::new(), nulls: NullBufferBuilder::new(0), blocks: Vec::new() }
+    fn new(base: &'a [u8], rows: usize) -> Self {
+        let views = Vec::with_capacity(rows);
+        Self { base, views, nulls: NullBufferBuilder::new(rows), blocks: Vec::new() }
     }
 
     #[inline]
@@ -81,6 +87,11 @@ impl<'a> Views<'a> {
             Some(bytes) => self.view(bytes),
             None => 0,
         };
+        if times == 1 {
+            self.views.push(view);
+            self.nulls.append(value.is_some());
+            return;
+        }
         self.views.resize(self.views.len() + times, view);
         match value {
             Some(_) => self.nulls.append_n_non_nulls(times),
@@ -219,29 +230,30 @@ pub enum Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    /// An empty column of a type that a plan names; `base` is the batch.
-    pub fn new(data_type: &DataType, base: &'a [u8]) -> Self {
+    /// An empty column of a type that a plan names; `base` is the batch, `rows` how many values
+    /// are expected.
+    pub fn new(data_type: &DataType, base: &'a [u8], rows: usize) -> Self {
         match data_type {
             DataType::Boolean => Column::Flags(Flags {
                 values: BooleanBufferBuilder::new(0),
                 nulls: NullBufferBuilder::new(0),
             }),
-            DataType::UInt8 => Column::U8(Fixed::new()),
-            DataType::Int32 => Column::I32(Fixed::new()),
-            DataType::UInt32 => Column::U32(Fixed::new()),
-            DataType::Int64 => Column::I64(Fixed::new()),
-            DataType::UInt64 => Column::U64(Fixed::new()),
-            DataType::Float64 => Column::F64(Fixed::new()),
-            DataType::Utf8View => Column::Text(Views::new(base)),
+            DataType::UInt8 => Column::U8(Fixed::new(rows)),
+            DataType::Int32 => Column::I32(Fixed::new(rows)),
+            DataType::UInt32 => Column::U32(Fixed::new(rows)),
+            DataType::Int64 => Column::I64(Fixed::new(rows)),
+            DataType::UInt64 => Column::U64(Fixed::new(rows)),
+            DataType::Float64 => Column::F64(Fixed::new(rows)),
+            DataType::Utf8View => Column::Text(Views::new(base, rows)),
             DataType::LargeList(item) if matches!(item.data_type(), DataType::Struct(_)) => {
                 Column::Map(Box::new(List::new(Triples {
-                    keys: Views::new(base),
-                    values: Views::new(base),
-                    kinds: Fixed::new(),
+                    keys: Views::new(base, rows),
+                    values: Views::new(base, rows),
+                    kinds: Fixed::new(rows),
                 })))
             }
             DataType::LargeList(_) => Column::Numbers(List::new(Vec::new())),
-            _ => Column::Binary(Views::new(base)),
+            _ => Column::Binary(Views::new(base, rows)),
         }
     }
 

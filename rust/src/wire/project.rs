@@ -17,7 +17,7 @@ use super::{Batch, WireError};
 /// Project the plan's columns from a batch of its signal.
 pub fn project(batch: &Batch, plan: &Plan) -> Result<RecordBatch, WireError> {
     let data = &batch.data[..];
-    let mut projection = Projection::new(plan, data);
+    let mut projection = Projection::new(plan, data, batch.items);
     projection.children(plan.request, data).map_err(|fault| fault.within(data))?;
     let Projection { columns, parents, rows, .. } = projection;
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(parents.len() + columns.len());
@@ -87,13 +87,14 @@ struct Projection<'a, 'p> {
     columns: Vec<Column<'a>>,
     /// Row numbers of the levels above, for each row.
     parents: Vec<Vec<u32>>,
-    /// Entities met of each level above; the last is the current one.
+    /// Entities of each level above that have been read.
     met: Vec<u32>,
     rows: usize,
 }
 
 impl<'a, 'p> Projection<'a, 'p> {
-    fn new(plan: &'p Plan, data: &'a [u8]) -> Self {
+    fn new(plan: &'p Plan, data: &'a [u8], items: usize) -> Self {
+        let rows = if plan.level == Level::Item { items } else { 0 };
         let depth = plan.ancestors.len();
         Self {
             plan,
@@ -101,9 +102,9 @@ impl<'a, 'p> Projection<'a, 'p> {
             slots: plan.paths.iter().map(|_| Slot::default()).collect(),
             columns: plan.schema.fields[depth..]
                 .iter()
-                .map(|field| Column::new(field.data_type(), data))
+                .map(|field| Column::new(field.data_type(), data, rows))
                 .collect(),
-            parents: vec![Vec::new(); depth],
+            parents: (0..depth).map(|_| Vec::with_capacity(rows)).collect(),
             met: vec![0; depth],
             rows: 0,
         }
@@ -156,14 +157,10 @@ impl<'a, 'p> Projection<'a, 'p> {
         }
         if level == self.plan.level {
             self.rows += 1;
-            for (rows, met) in self.parents.iter_mut().zip(&self.met) {
-                rows.push(met - 1);
-            }
-        } else {
-            if let Some(depth) = self.plan.ancestors.iter().position(|above| *above == level) {
-                self.met[depth] += 1;
-            }
+        } else if let Some(depth) = self.plan.ancestors.iter().position(|above| *above == level) {
             self.children(message, bytes)?;
+            self.parents[depth].resize(self.rows, self.met[depth]);
+            self.met[depth] += 1;
         }
         let times = self.rows - before;
         if let Some(node) = node

@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         Fault::at(&self.data[at.min(self.data.len())..], message)
     }
 
-    #[inline]
+    #[inline(always)]
     fn raw_varint(&mut self) -> Result<u64, Fault> {
         match self.data.get(self.at) {
             Some(byte) if *byte < 0x80 => {
@@ -176,6 +176,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Fault> {
         let start = self.at;
         let mut value = 0_u64;
@@ -193,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A tag: field number and wire type, in at most five bytes.
-    #[inline]
+    #[inline(never)]
     fn tag(&mut self) -> Result<(u32, u8), Fault> {
         let start = self.at;
         let tag = self.raw_varint()?;
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
         Ok((tag as u32 >> 3, tag as u8 & 7))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, start: usize, length: usize) -> Result<&'a [u8], Fault> {
         match self.data.get(self.at..).and_then(|rest| rest.get(..length)) {
             Some(bytes) => {
@@ -215,9 +216,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The length of what follows, which protobuf bounds to 31 bits in five bytes.
-    #[inline]
+    #[inline(always)]
     fn length(&mut self) -> Result<usize, Fault> {
         let start = self.at;
+        match self.data.get(start..) {
+            Some([short @ 0..=0x7f, ..]) => {
+                self.at = start + 1;
+                return Ok(usize::from(*short));
+            }
+            Some([low, high @ 0..=0x7f, ..]) => {
+                self.at = start + 2;
+                return Ok(usize::from(low & 0x7f) | usize::from(*high) << 7);
+            }
+            _ => {}
+        }
         let length = self.raw_varint()?;
         if length > i32::MAX as u64 || self.at - start > 5 {
             return Err(self.fault(start, "a length is out of range"));
@@ -226,29 +238,49 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, or None at the end of the message.
-    #[inline]
+    ///
+    /// Always inlined: this is the loop of every kernel, and callers use only part of the field.
+    #[inline(always)]
     pub fn field(&mut self) -> Result<Option<Field<'a>>, Fault> {
-        if self.is_done() {
-            return Ok(None);
-        }
-        let start = self.at;
-        let (number, wire) = self.tag()?;
+        let (data, start) = (self.data, self.at);
+        let Some(first) = data.get(start).copied() else { return Ok(None) };
+        let (number, wire) = if (8..0x80).contains(&first) {
+            self.at = start + 1;
+            (u32::from(first >> 3), first & 7)
+        } else {
+            self.tag()?
+        };
         let value = match wire {
             0 => Value::Varint(self.raw_varint()?),
-            1 => Value::Fixed64(little_endian_64(self.take(start, 8)?)),
+            1 => Value::Fixed64(self.fixed(start).map(u64::from_le_bytes)?),
             2 => {
                 let length = self.length()?;
                 Value::Bytes(self.take(start, length)?)
             }
-            3 => {
-                self.skip_group(start, number)?;
-                Value::Group
-            }
-            5 => Value::Fixed32(little_endian_32(self.take(start, 4)?)),
-            4 => return Err(self.fault(start, "a group ends that did not begin")),
-            _ => return Err(self.fault(start, "a wire type is unknown")),
+            5 => Value::Fixed32(self.fixed(start).map(u32::from_le_bytes)?),
+            other => self.odd(start, number, other)?,
         };
-        Ok(Some(Field { number, value, raw: &self.data[start..self.at] }))
+        Ok(Some(Field { number, value, raw: &data[start..self.at] }))
+    }
+
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self, start: usize) -> Result<[u8; N], Fault> {
+        match self.data.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => {
+                self.at += N;
+                Ok(*bytes)
+            }
+            None => Err(self.fault(start, "a field runs past the end")),
+        }
+    }
+
+    #[cold]
+    fn odd(&mut self, start: usize, number: u32, wire: u8) -> Result<Value<'a>, Fault> {
+        match wire {
+            3 => self.skip_group(start, number).map(|()| Value::Group),
+            4 => Err(self.fault(start, "a group ends that did not begin")),
+            _ => Err(self.fault(start, "a wire type is unknown")),
+        }
     }
 
     #[cold]
@@ -296,16 +328,6 @@ impl<'a> Reader<'a> {
     pub fn packed_varint(&mut self) -> Result<Option<u64>, Fault> {
         if self.is_done() { Ok(None) } else { self.raw_varint().map(Some) }
     }
-}
-
-#[inline]
-fn little_endian_64(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-#[inline]
-fn little_endian_32(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 /// The number that sint32 stores for `value`, and back.

@@ -19,7 +19,18 @@ pub enum Any<'a> {
 }
 
 impl<'a> Any<'a> {
+    #[inline]
     pub fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        match bytes {
+            [0x0a, length @ 0..=0x7f, text @ ..] if text.len() == usize::from(*length) => {
+                Ok(Any::Str(text))
+            }
+            _ => Self::read_any(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn read_any(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut any = Any::Empty;
         let mut reader = Reader::new(bytes);
         while let Some(field) = reader.field()? {
