@@ -23,10 +23,12 @@ WELCOME = """
 NEXT = """
   It flows. Try next, in another terminal:
 
-    curl {metrics}                              its metrics, as Prometheus sees them
-    tail -n 1 {file} | python3 -m json.tool            its newest telemetry, as OTLP/JSON
-    .venv/bin/heliograph collector components                         what a configuration can name
-    .venv/bin/heliograph collector --config examples/otel-collector-config.yaml   the usual backends
+    curl {metrics}
+        its metrics, as Prometheus sees them
+    tail -n 1 {file} | python3 -m json.tool
+        its newest telemetry, as OTLP/JSON
+    .venv/bin/heliograph collector components
+        what a configuration can name; examples/ has configurations to start from
 
   Send your own: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 in any OpenTelemetry program.
   Ctrl-C stops both.
