@@ -140,7 +140,12 @@ class Loki:
                 "path_prefix": str(folder / "loki"),
                 "replication_factor": 1,
                 "ring": {"kvstore": {"store": "inmemory"}},
-                "storage": {"filesystem": {"chunks_directory": str(folder / "loki" / "chunks")}},
+                "storage": {
+                    "filesystem": {
+                        "chunks_directory": str(folder / "loki" / "chunks"),
+                        "rules_directory": str(folder / "loki" / "rules"),
+                    }
+                },
             },
             "schema_config": {"configs": [store]},
             "limits_config": {"allow_structured_metadata": True},

@@ -20,6 +20,7 @@ from heliograph.errors import ConfigError, Problem, WireError
 from heliograph.exporters import _detailed, _normal
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
+from heliograph.pipeline.delivery import QueueConfig
 from heliograph.pipeline.fields import Field
 
 
@@ -46,6 +47,9 @@ class Config(ComponentConfig):
     )
     output_paths: tuple[str, ...] = Field(
         ("stdout",), description="Where to print otherwise: stdout, stderr or paths of files."
+    )
+    sending_queue: QueueConfig = Field(
+        QueueConfig(), description="Taken; nothing waits for a print."
     )
 
     def check(self) -> Iterator[Problem]:
