@@ -26,9 +26,11 @@ EXEMPLAR_LENGTH = 128
 
 def merge(entries: Iterable[Entry], constant: Labels = ()) -> Labels:
     """Join the values of one name with ``;``, by their original keys; ``constant`` wins."""
-    found: dict[str, str] = {}
-    for _, name, value in sorted(entries):
-        if value and name:
+    kept = [entry for entry in entries if entry[1] and entry[2]]
+    found = {name: value for _, name, value in kept}
+    if len(found) < len(kept):
+        found.clear()
+        for _, name, value in sorted(kept):
             found[name] = f"{found[name]};{value}" if name in found else value
     found.update(constant)
     return tuple(sorted(found.items()))

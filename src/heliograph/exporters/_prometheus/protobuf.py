@@ -34,6 +34,7 @@ NATIVE_EXEMPLARS = 10
 
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _VALUE_FIELD = {"gauge": 2, "counter": 3, "untyped": 5, "info": 2}
+_SMALL = [bytes([value]) for value in range(0x80)]
 _double = Struct("<d").pack
 
 
@@ -59,23 +60,26 @@ def _metric(view: View, series: Series, escaping: Escaping) -> bytes:
     labels = series.cache.get(key)
     if not isinstance(labels, bytes):
         labels = series.cache[key] = _labels(escape_labels(series.labels, escaping))
-    start = _time(series.start)
     match series.point:
         case None:
             return b""
         case Histogram() as point:
-            return labels + _message(7, _classic(point, series, escaping) + _message(15, start))
+            return labels + _message(
+                7, _classic(point, series, escaping) + _message(15, _time(series.start))
+            )
         case Exponential(sum=None):
             return b""
         case Exponential() as point:
-            return labels + _message(7, _native(point, series, escaping) + _message(15, start))
+            return labels + _message(
+                7, _native(point, series, escaping) + _message(15, _time(series.start))
+            )
         case Summary() as point:
-            return labels + _message(4, _summary(point) + _message(4, start))
+            return labels + _message(4, _summary(point) + _message(4, _time(series.start)))
         case point:
             value = _float(1, point)
             if view.type == "counter":
                 exemplar = series.exemplars.get(0)
-                value += _exemplar(2, exemplar, escaping) + _message(3, start)
+                value += _exemplar(2, exemplar, escaping) + _message(3, _time(series.start))
             return labels + _message(_VALUE_FIELD[view.type], value)
 
 
@@ -143,6 +147,8 @@ def _time(nanoseconds: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value < len(_SMALL):
+        return _SMALL[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
