@@ -23,6 +23,7 @@ from heliograph._core import GrpcClient, Outcome
 from heliograph.errors import Reject, Retry
 from heliograph.exporters.otlp import Exporter
 from heliograph.otlp import Batch
+from heliograph.pipeline import net_client
 from heliograph.pipeline.edge_client import reply
 from heliograph.testing import traces
 
@@ -227,7 +228,10 @@ async def until_both(exporter: Exporter, sinks: list[GrpcBackend]) -> None:
         await exporter.consume(traces(1))
 
 
-async def test_a_new_address_gets_its_share_and_an_old_one_is_left(bench: Bench) -> None:
+async def test_a_new_address_gets_its_share_and_an_old_one_is_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(net_client, "LOOK_UP_INTERVAL", 0.05)
     sinks = [GrpcBackend(), GrpcBackend()]
     addresses = [f"127.0.0.1:{sink.port}" for sink in sinks]
     exporter = await bench.grpc("tempo:4317")
@@ -245,6 +249,22 @@ async def test_a_new_address_gets_its_share_and_an_old_one_is_left(bench: Bench)
             if len(sinks[0].received) == before:
                 return
         pytest.fail("the address that is gone still gets requests")
+    finally:
+        for sink in sinks:
+            sink.stop()
+
+
+@pytest.mark.parametrize("balancer_name", ["round_robin", "pick_first"])
+async def test_a_lost_connection_looks_the_name_up(bench: Bench, balancer_name: str) -> None:
+    sinks = [GrpcBackend(), GrpcBackend()]
+    exporter = await bench.grpc("tempo:4317", balancer_name=balancer_name)
+    try:
+        native(exporter).pin([f"127.0.0.1:{sinks[0].port}"])
+        await exporter.consume(traces(1))
+        native(exporter).pin([f"127.0.0.1:{sinks[1].port}"])
+        sinks[0].stop()
+        await asyncio.wait_for(insistently(exporter, traces(1)), 10)
+        assert len(sinks[1].received) == 1
     finally:
         for sink in sinks:
             sink.stop()

@@ -80,6 +80,38 @@ async def test_a_signal_with_its_own_endpoint(bench: Bench, backend: HttpBackend
         await exporter.consume(logs(1))
 
 
+async def test_credentials_in_a_url_are_sent_and_not_shown(
+    bench: Bench, backend: HttpBackend
+) -> None:
+    exporter = await bench.http(endpoint=f"http://us%40er:pass@127.0.0.1:{backend.port}")
+    backend.answer = lambda request: Answer(401)
+    with pytest.raises(Reject) as caught:
+        await exporter.consume(traces(1))
+    [request] = backend.received
+    assert request.headers["authorization"] == "Basic dXNAZXI6cGFzcw=="
+    assert request.headers["host"] == f"127.0.0.1:{backend.port}"
+    assert "pass" not in caught.value.reason
+
+
+async def test_connections_spread_over_the_addresses_of_a_name(bench: Bench) -> None:
+    sinks = [HttpBackend(), HttpBackend()]
+    try:
+        exporter = await bench.http(endpoint="http://tempo:4318", disable_keep_alives=True)
+        pinned = [f"127.0.0.1:{sink.port}" for sink in sinks]
+        assert exporter._sender is not None
+        exporter._sender.client.pin(pinned)
+        for _ in range(4):
+            await exporter.consume(traces(1))
+        assert [len(sink.received) for sink in sinks] == [2, 2]
+        sinks[0].stop()
+        await exporter.consume(traces(1))
+        await exporter.consume(traces(1))
+        assert len(sinks[1].received) == 4
+    finally:
+        for sink in sinks:
+            sink.stop()
+
+
 async def test_empty_batches_are_not_sent(bench: Bench, backend: HttpBackend) -> None:
     exporter = await bench.http(endpoint=f"http://127.0.0.1:{backend.port}")
     await exporter.consume(Batch(Signal.TRACES, b""))

@@ -67,8 +67,9 @@ impl Coding {
     }
 }
 
-/// Level when none is given: on spans a tenth larger than the usual level 6, at half the cost.
-const DEFLATE_LEVEL: u32 = 2;
+/// Level when none is given: on spans a twentieth larger than the usual level 6, at 60 % of the
+/// cost; level 2 costs the same and is larger.
+const DEFLATE_LEVEL: u32 = 3;
 /// Level when none is given: on spans a twentieth larger than the usual level 3, at two thirds.
 const ZSTD_LEVEL: i32 = 1;
 

@@ -40,21 +40,22 @@ class Exporter:
         self._config = config
         self._settings = settings
         self._client: GrpcClient | None = None
+        self._sender: Sender | None = None
 
     async def start(self) -> None:
         self._client = grpc_client(self._config, self._settings)
-        sender = Sender(
+        self._sender = Sender(
             self._client,
             self._settings,
             where=dict.fromkeys(self.signals, self._config.endpoint),
             timeout=self._config.timeout,
             auth=authenticator(self._config, self._settings),
         )
-        self._send = sender.send
 
     async def consume(self, batch: Batch) -> None:
+        assert self._sender is not None
         if batch.items:
-            await self._send(batch)
+            await self._sender.send(batch)
 
     async def stop(self) -> None:
         if self._client is not None:

@@ -21,7 +21,7 @@ from heliograph.pipeline.component import Settings
 from heliograph.pipeline.delivery import DeliveryConfig
 from heliograph.pipeline.edge_client import Sender, authenticator, build
 from heliograph.pipeline.fields import Duration, Field
-from heliograph.pipeline.net_client import HttpClientConfig
+from heliograph.pipeline.net_client import HttpClientConfig, bare
 
 _PATHS = {
     Signal.TRACES: ("traces_endpoint", "/v1/traces"),
@@ -46,11 +46,9 @@ class Config(DeliveryConfig, HttpClientConfig):
         if not written:
             yield Problem("endpoint", "is missing", fix="write http://host:4318")
         for option, url in written.items():
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                yield Problem(
-                    option, f"is '{url}', not a URL", fix=f"write http://{url.split('://')[-1]}"
-                )
+            if not _is_url(url):
+                fix = f"write http://{url.split('://')[-1]}"
+                yield Problem(option, f"is '{url}', not a URL", fix=fix)
 
     @property
     def urls(self) -> Mapping[Signal, str]:
@@ -63,6 +61,14 @@ class Config(DeliveryConfig, HttpClientConfig):
         return {signal: url for signal, url in urls.items() if url}
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 class Exporter:
     """Shell around the core's HTTP client."""
 
@@ -71,27 +77,29 @@ class Exporter:
     def __init__(self, config: Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
+        self._sender: Sender | None = None
 
     async def start(self) -> None:
-        config, urls = self._config, self._config.urls
+        config, written = self._config, self._config.urls
+        urls = {signal: bare(url) for signal, url in written.items()}
         where = {signal: urls.get(signal, f"no {option}") for signal, (option, _) in _PATHS.items()}
-        native = config.native(*urls.values()) | {
+        native = config.native(*written.values()) | {
             "urls": tuple(urls.get(signal) for signal in _PATHS),
             "json": config.encoding == "json",
         }
-        sender = Sender(
+        self._sender = Sender(
             build(lambda: HttpClient(self._settings.edge.events, native), self._settings),
             self._settings,
             where=where,
             timeout=config.timeout,
             auth=authenticator(config, self._settings),
         )
-        self._send = sender.send
 
     async def consume(self, batch: Batch) -> None:
+        assert self._sender is not None
         if batch.items:
-            await self._send(batch)
+            await self._sender.send(batch)
 
     async def stop(self) -> None:
         """Connections close with the last reference to the client."""
-        self.__dict__.pop("_send", None)
+        self._sender = None

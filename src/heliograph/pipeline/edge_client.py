@@ -13,7 +13,7 @@ from heliograph._core import Answer, Call, GrpcClient, HttpClient, Outcome
 from heliograph.errors import ConfigError, Problem, Reject, Retry
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Authenticator, ComponentId, Settings
-from heliograph.pipeline.net_client import GrpcClientConfig, HttpClientConfig
+from heliograph.pipeline.net_client import GrpcClientConfig, HttpClientConfig, bare
 from heliograph.pipeline.sparingly import Sparingly
 
 NO_TIMEOUT = 86_400.0
@@ -105,6 +105,8 @@ class NativeSender(Protocol):
         headers: list[tuple[str, str]] | None = None,
     ) -> Call: ...
 
+    def pin(self, addresses: list[str] | None) -> None: ...
+
 
 class Sender:
     """Sends batches with a native client, one attempt each, as ``Exporter.consume`` must.
@@ -124,6 +126,8 @@ class Sender:
         timeout: float,
         auth: Authenticator | None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.client = client
         self._send = client.send
         self._where = where
         self._timeout = timeout or NO_TIMEOUT
@@ -142,9 +146,14 @@ class Sender:
             Reject: it will never be taken.
         """
         headers = list(self._auth.headers().items()) if self._auth else None
-        outcome: Outcome = await reply(
-            lambda target: self._send(batch, self._timeout, target, headers)
-        )
+        # `reply` written out: this is what every request goes through.
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        call = self._send(batch, self._timeout, partial(_settle, future), headers)
+        try:
+            outcome = await future
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
         if not outcome.ok:
             raise self._failure(batch, outcome)
         if outcome.rejected or outcome.message or outcome.json:
@@ -219,6 +228,7 @@ class Poster:
         Raises: Retry when there was none.
         """
         fields = [*headers.items(), *(self._auth.headers().items() if self._auth else ())]
+        url = bare(url)
         answer: Answer | Outcome = await reply(
             lambda target: self._client.post(url, fields, body, self._timeout, target)
         )

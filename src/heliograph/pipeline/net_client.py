@@ -6,10 +6,12 @@ themselves here, so ``read_buffer_size`` and ``write_buffer_size`` are taken and
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from heliograph.errors import Problem
 from heliograph.pipeline.component import ComponentConfig
@@ -189,7 +191,10 @@ class HttpClientConfig(_Client):
         level = self.compression_params.level
         ping = (self.http2_read_idle_timeout, self.http2_ping_timeout)
         secure = any(url.startswith("https:") for url in urls)
-        return _common(self, secure=secure) | {
+        signed = [("authorization", found) for url in urls if (found := _credentials(url))]
+        common = _common(self, secure=secure)
+        return common | {
+            "headers": [*signed[:1], *common["headers"]],
             "proxy_url": self.proxy_url or None,
             "level": level if level > 0 else None,
             "urls": (None, None, None, None),
@@ -207,6 +212,22 @@ class HttpClientConfig(_Client):
 def user_agent() -> str:
     """What our requests say of themselves."""
     return f"heliograph/{version('heliograph')}"
+
+
+@cache
+def bare(url: str) -> str:
+    """Return the URL without user and password, which go into a header and into no message."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _credentials(url: str) -> str | None:
+    """Return the header that says what the URL says before its ``@``."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {b64encode(pair.encode()).decode()}"
 
 
 def _common(config: GrpcClientConfig | HttpClientConfig, *, secure: bool) -> dict[str, Any]:

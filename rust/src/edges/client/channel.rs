@@ -106,11 +106,6 @@ impl Channel {
         &self.shared.dialer
     }
 
-    /// Look the name up again now.
-    pub fn refresh(&self) {
-        self.shared.stale.notify_one();
-    }
-
     /// Close all connections; calls in flight go on.
     pub fn close(&self) {
         let lines = {

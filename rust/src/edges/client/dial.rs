@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use tokio_rustls::client::TlsStream;
 use super::proxy::{Proxies, Proxy};
 use super::resolve::{Address, Resolver, join, plain};
 use super::tls::{ClientSettings, ClientTls, explain};
+
+/// An address that does not answer must not keep the others from being tried.
+const ONE_OF_SEVERAL: Duration = Duration::from_secs(5);
 
 /// A connection, whatever it is made of.
 pub enum Stream {
@@ -39,6 +43,8 @@ pub struct Dialer {
     pub timeout: Duration,
     /// How long sent bytes may stay without an answer of the other machine; the system's when not given.
     pub unanswered: Option<Duration>,
+    /// Counts connections to names.
+    pub next: AtomicUsize,
 }
 
 impl Dialer {
@@ -103,13 +109,18 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// The first address of a name that answers.
+    /// Connect to an address of a name that answers; each time another one comes first, so that
+    /// the connections of a pool spread over all.
     async fn any(&self, host: &str, port: u16) -> Result<Stream, String> {
+        let mut addresses = self.resolver.look_up(host, port).await?;
+        let first = self.next.fetch_add(1, Relaxed) % addresses.len();
+        addresses.rotate_left(first);
         let mut failure = String::new();
-        for address in self.resolver.look_up(host, port).await? {
-            match self.tcp(&address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = error,
+        for address in addresses {
+            match tokio::time::timeout(ONE_OF_SEVERAL, self.tcp(&address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = format!("no connection within {ONE_OF_SEVERAL:?}"),
             }
         }
         Err(failure)

@@ -109,7 +109,7 @@ impl Client {
         headers.extend(extra);
         let exchange = async {
             let body = match self.settings.json {
-                true => aside(move || batch.to_json()).await.map_err(bug)?.into(),
+                true => hold(aside(move || batch.to_json()).await.map_err(bug)?),
                 false => batch.data,
             };
             self.exchange(uri, headers, body, RESPONSE).await

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -311,6 +312,7 @@ impl PyGrpcClient {
             tls,
             timeout: CONNECT,
             unanswered: keep_alive.map(|keep| keep.timeout),
+            next: AtomicUsize::new(0),
         };
         let channel = channel::Settings {
             host: endpoint.host().into(),
@@ -347,11 +349,9 @@ impl PyGrpcClient {
         Endpoint::parse(endpoint).err()
     }
 
-    /// Answer every later look-up of a name with these addresses, and look it up now.
+    /// Answer every later look-up of a name with these addresses.
     fn pin(&self, addresses: Option<Vec<String>>) -> PyResult<()> {
-        let channel = self.client.channel();
-        channel.dialer().resolver.pin(parse_addresses(addresses)?);
-        channel.refresh();
+        self.client.channel().dialer().resolver.pin(parse_addresses(addresses)?);
         Ok(())
     }
 
@@ -449,6 +449,7 @@ impl PyHttpClient {
             tls,
             timeout: CONNECT,
             unanswered: None,
+            next: AtomicUsize::new(0),
         };
         let client = Arc::new(web::Client::new(settings, dialer));
         Ok(Self { events: events.0.clone(), client })
