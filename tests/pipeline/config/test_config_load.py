@@ -166,6 +166,14 @@ def test_one_id_for_a_connector_and_an_exporter() -> None:
     ]
 
 
+def test_signals_of_a_component_with_other_problems_are_checked() -> None:
+    text = GOOD.replace("in: ,", "in: {count: 0},").replace("traces:", "metrics:")
+    assert [problem.message for problem in loader(text).problems] == [
+        "is 0, below the least that is allowed, 1",
+        "'in' is for traces and logs, not for metrics",
+    ]
+
+
 def test_one_value_for_a_list_of_ids() -> None:
     found = config(GOOD.replace("[in, in/two]", '"in, in/two"'))
     logs = found.pipelines[PipelineId(Signal.LOGS, "2")]

@@ -31,6 +31,8 @@ class Components:
     warnings: list[Problem]
     secrets: set[Path] = field(default_factory=set)
     sound: dict[tuple[Kind, ComponentId], ComponentSpec] = field(default_factory=dict)
+    factories: dict[tuple[Kind, ComponentId], Any] = field(default_factory=dict)
+    """The class of each, those with problems included."""
     written: dict[Kind, dict[ComponentId, Entry]] = field(default_factory=dict)
 
     def read(self) -> None:
@@ -82,6 +84,7 @@ class Components:
         if module is None:
             self._unknown_type(kind, id.type, path, entry.place)
             return
+        self.factories[kind, id] = getattr(module, kind.class_name)
         config = self.validated(module.Config, entry, path)
         if isinstance(config, ComponentConfig):
             self.sound[kind, id] = ComponentSpec(id, kind, module, config, entry.place)

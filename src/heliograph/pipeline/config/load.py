@@ -113,7 +113,7 @@ class Loader:
         extensions = self._extensions(service, list(written[Kind.EXTENSION]))
         self._references(written)
         at = service_entry.place if service_entry else Place(self._name())
-        pipelines = Pipelines(components.sound, written, self.problems, self.warnings)
+        pipelines = Pipelines(components.factories, written, self.problems, self.warnings)
         named = entry_of(service, "pipelines") or Entry(at, Scalar(None, "", at))
         if "pipelines" not in self.root.entries or not is_null(named.node):
             pipelines.read(named.node, named.place)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from heliograph.errors import Place, Problem
 from heliograph.otlp import Signal
@@ -11,7 +12,6 @@ from heliograph.pipeline.config.ids import parse_id
 from heliograph.pipeline.config.model import (
     SIGNAL_NAMES,
     SIGNALS,
-    ComponentSpec,
     PipelineId,
     PipelineSpec,
 )
@@ -37,7 +37,8 @@ class Use:
 class Pipelines:
     """Reads ``service.pipelines`` against the configured components."""
 
-    components: Mapping[tuple[Kind, ComponentId], ComponentSpec]
+    factories: Mapping[tuple[Kind, ComponentId], Any]
+    """Their classes."""
     written: Mapping[Kind, Collection[ComponentId]]
     """All ids of each section, those with problems of their own too."""
     problems: list[Problem] = field(default_factory=list)
@@ -148,9 +149,9 @@ class Pipelines:
             self._undefined(kinds, component, use)
             return
         self.uses.setdefault((role, component), []).append(use)
-        spec = self.components.get((role, component))
-        if spec and use.pipeline and use.pipeline.signal not in spec.factory.signals:
-            takes = _names(spec.factory.signals)
+        factory = self.factories.get((role, component))
+        if factory and use.pipeline and use.pipeline.signal not in factory.signals:
+            takes = _names(factory.signals)
             what = f"'{component}' is for {takes}, not for {SIGNAL_NAMES[use.pipeline.signal]}"
             self._wrong(use.path, what, use.place, f"name it in a pipeline of {takes}")
 
@@ -176,10 +177,9 @@ class Pipelines:
             ends = self.uses.get((Kind.EXPORTER, component), [])
             starts = self.uses.get((Kind.RECEIVER, component), [])
             self._one_sided(component, ends, starts)
-            spec = self.components.get((Kind.CONNECTOR, component))
-            if spec is None:
-                continue
-            self._join(component, _feeds(spec), ends, starts, edges)
+            factory = self.factories.get((Kind.CONNECTOR, component))
+            if factory is not None:
+                self._join(component, _feeds(factory), ends, starts, edges)
         self._cycle(edges)
 
     def _join(
@@ -251,9 +251,9 @@ class Pipelines:
         self.problems.append(Problem(dotted(path), message, fix, place))
 
 
-def _feeds(spec: ComponentSpec) -> Mapping[Signal, frozenset[Signal]]:
-    feeds: Mapping[Signal, frozenset[Signal]] | None = getattr(spec.factory, "feeds", None)
-    return feeds or {signal: frozenset([signal]) for signal in spec.factory.signals}
+def _feeds(factory: Any) -> Mapping[Signal, frozenset[Signal]]:
+    feeds: Mapping[Signal, frozenset[Signal]] | None = getattr(factory, "feeds", None)
+    return feeds or {signal: frozenset([signal]) for signal in factory.signals}
 
 
 def _names(signals: frozenset[Signal]) -> str:
