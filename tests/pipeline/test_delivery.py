@@ -10,12 +10,11 @@ import pytest
 
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch, Context, Signal
+from heliograph.pipeline import delivery
 from heliograph.pipeline.component import Kind
 from heliograph.pipeline.delivery import PATIENCE, Delivery, DeliveryConfig
 from heliograph.pipeline.telemetry import Telemetry
 from heliograph.testing import FakeClock, Sink, settings, settle, traces
-
-MIB = 2**20
 
 
 class Backend(Sink):
@@ -94,11 +93,13 @@ async def test_without_a_queue_everybody_goes_through() -> None:
         assert len(rig.backend.tried) == 50
 
 
-async def test_the_waiting_room_is_bounded_in_bytes() -> None:
+async def test_the_waiting_room_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert delivery.ROOM == 64 * 2**20
+    monkeypatch.setattr(delivery, "ROOM", 64_000)
     async with Rig(sending_queue={"num_consumers": 1}) as rig:
         rig.backend.close()
         rig.send()
-        waiting = [rig.send(traces(1, padding=40 * MIB)), rig.send(traces(1, padding=40 * MIB))]
+        waiting = [rig.send(traces(1, padding=40_000)), rig.send(traces(1, padding=40_000))]
         await settle()
         assert not waiting[0].done()
         with pytest.raises(Retry, match="too much waits"):
