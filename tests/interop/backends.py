@@ -42,7 +42,7 @@ class Jaeger:
         aside = [
             f"--{name}.host-port=127.0.0.1:{harness.free_port()}"
             for name in (
-                *("admin.http", "http-server", "query.grpc-server"),
+                *("admin.http", "query.grpc-server"),
                 *("collector.grpc-server", "collector.http-server", "collector.otlp.http"),
             )
         ]

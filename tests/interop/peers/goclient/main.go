@@ -59,9 +59,9 @@ func main() {
 	native.Record(inner, 1024)
 
 	var record otellog.Record
-	record.SetBody(otellog.StringValue("served from go"))
+	record.SetBody(attribute.StringValue("served from go"))
 	record.SetSeverity(otellog.SeverityWarn)
-	record.AddAttributes(otellog.String("route", "/go"))
+	record.AddAttributes(attribute.String("route", "/go"))
 	logs.Logger("goclient").Emit(inner, record)
 
 	child.End()

@@ -12,6 +12,10 @@ server.listen(0, '127.0.0.1', () => {
   const url = `http://127.0.0.1:${server.address().port}/hello`;
   http.get(url, (response) => {
     response.resume();
-    response.on('end', () => setTimeout(() => process.kill(process.pid, 'SIGTERM'), 500));
+    response.on('end', () => {
+      server.close();
+      server.closeAllConnections();
+      process.kill(process.pid, 'SIGTERM');
+    });
   });
 });
