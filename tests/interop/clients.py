@@ -24,6 +24,9 @@ class Client:
     """Types by metric name, as Prometheus knows them."""
     line: str
     level: str
+    """Loki's label, which the collector makes of the severity's number."""
+    severity: str | None
+    """The severity's text, as the program wrote it."""
 
     def command(self) -> list[str]:
         match self.peer:
@@ -88,6 +91,7 @@ PYTHON = {
     },
     "line": "served from python",
     "level": "WARN",
+    "severity": "WARN",
 }
 CLIENTS = {
     "python-grpc": Client("pyclient", "grpc", **PYTHON),
@@ -99,7 +103,8 @@ CLIENTS = {
         counts={"sum(http_server_request_duration_seconds_count)": 1},
         types={"http_server_request_duration_seconds": "histogram"},
         line="served from node",
-        level="info",
+        level="INFO",
+        severity="info",
     ),
     "go": Client(
         "goclient",
@@ -113,6 +118,7 @@ CLIENTS = {
         types={"go_requests_total": "counter", "go_native_bytes": "histogram"},
         line="served from go",
         level="WARN",
+        severity=None,
     ),
     "java": Client(
         "javaclient",
@@ -122,5 +128,6 @@ CLIENTS = {
         types={"http_server_request_duration_seconds": "histogram"},
         line="served from java",
         level="INFO",
+        severity="INFO",
     ),
 }
