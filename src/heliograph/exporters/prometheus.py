@@ -35,7 +35,6 @@ from heliograph.exporters._prometheus.labels import SERVICE, Labeller
 from heliograph.exporters._prometheus.naming import Namer, Strategy
 from heliograph.exporters._prometheus.negotiate import Format, negotiate
 from heliograph.exporters._prometheus.read import Reader
-from heliograph.exporters._prometheus.series import Outcome
 from heliograph.exporters._prometheus.state import Store
 from heliograph.exporters._prometheus.view import views
 from heliograph.otlp import Batch, Signal
@@ -170,19 +169,20 @@ class Exporter:
 
     async def consume(self, batch: Batch) -> None:
         outcome = self._store.consume(Reader(batch), self._now())
-        if outcome.remarks or outcome.unusable:
-            self._report(outcome)
-            if sum(outcome.unusable.values()) == batch.items:
-                reasons = ", ".join(sorted(outcome.unusable))
-                raise Reject(f"no point can be shown to Prometheus: {reasons}", INVALID_ARGUMENT)
+        for remark in outcome.remarks:
+            self._log.warning("%s", remark)
+        if outcome.unusable:
+            self._drop(batch, outcome.unusable)
 
     async def stop(self) -> None:
         await self._pages.stop()
 
-    def _report(self, outcome: Outcome) -> None:
-        for remark in outcome.remarks:
-            self._log.warning("%s", remark)
-        for reason, points in outcome.unusable.items():
+    def _drop(self, batch: Batch, unusable: Mapping[str, int]) -> None:
+        """Count what was left out of a batch; one of which nothing is left counts as rejected."""
+        if sum(unusable.values()) == batch.items:
+            reasons = ", ".join(sorted(unusable))
+            raise Reject(f"no point can be shown to Prometheus: {reasons}", INVALID_ARGUMENT)
+        for reason, points in unusable.items():
             self._telemetry.counter(
                 "heliograph_exporter_dropped_metric_points", exporter=str(self._id), reason=reason
             ).value += points

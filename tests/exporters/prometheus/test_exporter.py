@@ -58,11 +58,18 @@ async def test_unusable_points_are_counted_and_said_once(
         counted = rig.telemetry.value(
             "heliograph_exporter_dropped_metric_points", reason="no value"
         )
-        assert counted == 8
+        assert counted == 2
         assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
             "'up' has points that cannot be shown: no value"
         ]
         assert "up 1\n" in await rig.shows()
+
+
+async def test_a_metric_without_points_is_no_reason_to_reject() -> None:
+    async with Rig() as rig:
+        await rig.send(request({"name": "nothing"}))
+        await rig.send({"resourceMetrics": []})
+        assert await rig.shows() == ""
 
 
 async def test_scrapes_and_batches_take_turns() -> None:
