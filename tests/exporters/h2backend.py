@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._backend = backend
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self._streams: dict[int, Stream] = {}
-        self.pings = 0
+        self.pings: list[float] = []
         self.resets: list[int] = []
         self.goaway: ConnectionTerminated | None = None
         self.is_open = True
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
                     self._backend.streams.append(stream)
                     self._backend.handle(stream)
                 case PingReceived():
-                    self.pings += 1
+                    self.pings.append(asyncio.get_running_loop().time())
                 case StreamReset():
                     self.resets.append(event.stream_id)
                 case ConnectionTerminated():

@@ -372,14 +372,30 @@ async def test_idle_connections_are_pinged_when_permitted(
     client = quick_pings(bench, backend.port, idle=idle)
     assert (await send(client)).ok
     if idle:
-        await until(lambda: backend.connections[0].pings >= 2)
+        await until(lambda: len(backend.connections[0].pings) >= 2)
     else:
         busy = quick_pings(bench, backend.port, idle=True)
         assert (await send(busy)).ok
-        await until(lambda: backend.connections[1].pings >= 3)
-        assert backend.connections[0].pings == 0
+        await until(lambda: len(backend.connections[1].pings) >= 3)
+        assert backend.connections[0].pings == []
         busy.close()
     assert len(backend.connections) == (1 if idle else 2)
+    client.close()
+
+
+async def test_a_server_that_wants_fewer_pings_gets_fewer(bench: Bench, h2backend: Start) -> None:
+    backend = await h2backend(Stream.answer)
+    client = quick_pings(bench, backend.port, idle=True)
+    for halved in range(3):
+        assert (await send(client)).ok
+        connection = backend.connections[halved]
+        await until(lambda connection=connection: connection.pings)
+        connection.go_away(2**31 - 1, ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings")
+        await until(lambda halved=halved: len(backend.connections) == halved + 2)
+    last = backend.connections[-1]
+    await until(lambda: len(last.pings) >= 3)
+    # Every 50 ms, slowed down three times.
+    assert last.pings[2] - last.pings[0] > 0.6
     client.close()
 
 

@@ -48,7 +48,7 @@ struct State {
     /// Why, once known.
     reason: Mutex<Option<String>>,
     /// The other side asked for fewer pings.
-    calm: Mutex<bool>,
+    calm: AtomicBool,
 }
 
 /// Counts a call in flight while it lives.
@@ -70,7 +70,7 @@ impl Connection {
             served: AtomicBool::new(false),
             over,
             reason: Mutex::new(None),
-            calm: Mutex::new(false),
+            calm: AtomicBool::new(false),
         });
         let stream = Watched { stream, state: state.clone() };
         let (send, mut connection) = h2::client::Builder::new()
@@ -124,7 +124,7 @@ impl Connection {
 
     /// Whether the other side said that pings come too often.
     pub fn wants_calm(&self) -> bool {
-        *self.state.calm.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state.calm.load(Relaxed)
     }
 
     /// Note that a call was answered.
@@ -144,6 +144,13 @@ impl Connection {
 }
 
 impl State {
+    fn fail(&self, error: &h2::Error) {
+        if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            self.calm.store(true, Relaxed);
+        }
+        self.end(explain(error));
+    }
+
     fn end(&self, reason: String) {
         self.reason.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(reason);
         self.over.send_replace(true);
@@ -169,10 +176,7 @@ async fn drive(
             if let Some(handle) = &mut send
                 && let Poll::Ready(Err(error)) = handle.poll_ready(cx)
             {
-                if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-                    *state.calm.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
-                }
-                state.end(explain(&error));
+                state.fail(&error);
             }
             if send.is_some() && retired.as_mut().poll(cx).is_ready() {
                 send = None;
@@ -182,10 +186,10 @@ async fn drive(
         result
     })
     .await;
-    state.end(match result {
-        Ok(()) => "the other side closed the connection".into(),
-        Err(error) => explain(&error),
-    });
+    match result {
+        Ok(()) => state.end("the other side closed the connection".into()),
+        Err(error) => state.fail(&error),
+    }
 }
 
 /// Returns why the connection has to end.
