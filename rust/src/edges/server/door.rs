@@ -74,7 +74,7 @@ pub struct Counts {
 }
 
 /// Bodies above this are decompressed and parsed off the I/O threads.
-const HEAVY: usize = 32 * 1024;
+const HEAVY: usize = 64 * 1024;
 
 /// Bounds the threads that decompress and parse; more than there are cores would only take
 /// memory.
