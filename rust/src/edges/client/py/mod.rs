@@ -1,31 +1,31 @@
 //! Python's view of the client.
 
-use std::path::PathBuf;
+mod options;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use tokio::task::AbortHandle;
 
-use super::super::compress::{Coding, Compressor};
+use super::super::compress::Coding;
 use super::super::events::Events;
 use super::super::py::{Event, PyEvents};
 use super::super::runtime;
 use super::channel::{self, Balancer, Channel};
 use super::connection::KeepAlive;
 use super::dial::Dialer;
-use super::proxy::Proxies;
 use super::resolve::{Endpoint, Resolver};
-use super::tls::{ClientSettings, ClientTls, Handshake, Pem, Wrong};
-use super::{Headers, Outcome, grpc, http as web};
+use super::tls::Wrong;
+use super::{Outcome, grpc, http as web};
 use crate::wire::py::PyBatch;
+use options::{Common, GrpcOptions, HttpOptions, headers, parse_addresses, seconds, uri, wrong};
 
 /// As gRPC does: an attempt to connect may take this long.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -36,113 +36,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyCall>()?;
     module.add_class::<PyGrpcClient>()?;
     module.add_class::<PyHttpClient>()
-}
-
-/// `ValueError(option, message)`.
-fn wrong(wrong: Wrong) -> PyErr {
-    PyValueError::new_err((wrong.option, wrong.message))
-}
-
-fn under_tls(inner: Wrong) -> PyErr {
-    wrong(Wrong::new(format!("tls.{}", inner.option), inner.message))
-}
-
-fn seconds(option: &str, value: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value)
-        .map_err(|_| wrong(Wrong::new(option, "is not a number of seconds that a clock can take")))
-}
-
-/// `tls` as the configuration has it, each option by its name there.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct TlsOptions {
-    ca_file: Option<PathBuf>,
-    ca_pem: Option<String>,
-    include_system_ca_certs_pool: bool,
-    cert_file: Option<PathBuf>,
-    cert_pem: Option<String>,
-    key_file: Option<PathBuf>,
-    key_pem: Option<String>,
-    insecure_skip_verify: bool,
-    server_name_override: Option<String>,
-    min_version: Option<String>,
-    max_version: Option<String>,
-    cipher_suites: Vec<String>,
-    curve_preferences: Vec<String>,
-    reload_interval: f64,
-}
-
-impl TlsOptions {
-    fn build(self, alpn: &[&[u8]]) -> PyResult<ClientTls> {
-        let reload = seconds("tls.reload_interval", self.reload_interval)?;
-        let settings = ClientSettings {
-            ca: Pem { file: self.ca_file, text: self.ca_pem },
-            include_system_ca: self.include_system_ca_certs_pool,
-            certificate: Pem { file: self.cert_file, text: self.cert_pem },
-            key: Pem { file: self.key_file, text: self.key_pem },
-            skip_verify: self.insecure_skip_verify,
-            server_name: self.server_name_override,
-            handshake: Handshake {
-                min_version: self.min_version,
-                max_version: self.max_version,
-                cipher_suites: self.cipher_suites,
-                curve_preferences: self.curve_preferences,
-            },
-            reload_interval: (!reload.is_zero()).then_some(reload),
-        };
-        ClientTls::new(settings, alpn).map_err(under_tls)
-    }
-}
-
-/// What both clients are told.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Common {
-    tls: Option<TlsOptions>,
-    compression: String,
-    level: Option<i32>,
-    headers: Vec<(String, String)>,
-    user_agent: String,
-    proxy_url: Option<String>,
-}
-
-impl Common {
-    fn headers(&self) -> PyResult<Headers> {
-        headers(&self.headers)
-    }
-
-    fn user_agent(&self) -> PyResult<HeaderValue> {
-        HeaderValue::try_from(&self.user_agent)
-            .map_err(|_| wrong(Wrong::new("user_agent", "has characters a header cannot carry")))
-    }
-
-    fn compressor(&self, coding: Option<Coding>) -> PyResult<Option<Compressor>> {
-        match coding {
-            Some(Coding::Identity) => Ok(None),
-            Some(coding) => Ok(Some(Compressor { coding, level: self.level })),
-            None => {
-                let message = format!("is '{}', which is not known here", self.compression);
-                Err(wrong(Wrong::new("compression", message)))
-            }
-        }
-    }
-
-    fn proxies(&self) -> PyResult<Proxies> {
-        match &self.proxy_url {
-            Some(url) => {
-                Proxies::explicit(url).map_err(|message| wrong(Wrong::new("proxy_url", message)))
-            }
-            None => Ok(Proxies::from_environment()),
-        }
-    }
-}
-
-fn headers(pairs: &[(String, String)]) -> PyResult<Headers> {
-    let read = |(name, value): &(String, String)| {
-        grpc::header(name, value)
-            .map_err(|message| wrong(Wrong::new(format!("headers.{name}"), message)))
-    };
-    pairs.iter().map(read).collect()
 }
 
 /// What became of a request.
@@ -251,18 +144,6 @@ where
     PyCall(task.abort_handle())
 }
 
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct GrpcOptions {
-    endpoint: String,
-    authority: Option<String>,
-    balancer_name: String,
-    wait_for_ready: bool,
-    /// (time, timeout, permit_without_stream)
-    keepalive: Option<(f64, f64, bool)>,
-    look_up_interval: f64,
-}
-
 /// Sends batches to one gRPC endpoint. Connects at the first.
 #[pyclass(name = "GrpcClient", module = "heliograph._core", frozen)]
 struct PyGrpcClient {
@@ -361,46 +242,11 @@ impl PyGrpcClient {
     }
 }
 
-fn parse_addresses(addresses: Option<Vec<String>>) -> PyResult<Option<Vec<std::net::SocketAddr>>> {
-    let parse = |address: &String| {
-        address
-            .parse()
-            .map_err(|_| wrong(Wrong::new("addresses", "are not IP addresses and ports")))
-    };
-    addresses.map(|addresses| addresses.iter().map(parse).collect()).transpose()
-}
-
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct HttpOptions {
-    /// For traces, metrics, logs and profiles.
-    urls: (Option<String>, Option<String>, Option<String>, Option<String>),
-    json: bool,
-    http2: bool,
-    max_conns_per_host: Option<usize>,
-    max_idle_conns_per_host: Option<usize>,
-    idle_conn_timeout: f64,
-    keep_alives: bool,
-    /// (http2_read_idle_timeout, http2_ping_timeout)
-    ping: Option<(f64, f64)>,
-}
-
 /// Sends batches and whatever else to HTTP servers.
 #[pyclass(name = "HttpClient", module = "heliograph._core", frozen)]
 struct PyHttpClient {
     events: Arc<Events<Event>>,
     client: Arc<web::Client>,
-}
-
-fn uri(option: &str, url: &str) -> PyResult<Uri> {
-    let found: Option<Uri> = url.parse().ok();
-    let fits = |uri: &Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-    };
-    found
-        .filter(fits)
-        .ok_or_else(|| wrong(Wrong::new(option, "is not a URL such as http://host:4318")))
 }
 
 #[pymethods]
