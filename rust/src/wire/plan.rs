@@ -34,6 +34,8 @@ struct Entity {
 /// What to keep of one message.
 #[derive(Debug, Default)]
 pub struct Node {
+    /// Bit n is set when field n is kept.
+    wanted: u32,
     table: [u8; NUMBERS],
     actions: Vec<Action>,
     /// Columns of this entity, each with whether its message lacks the field.
@@ -81,6 +83,9 @@ pub struct Entries {
 impl Node {
     #[inline]
     pub fn action(&self, number: u32) -> Option<&Action> {
+        if number >= u32::BITS || self.wanted >> number & 1 == 0 {
+            return None;
+        }
         let index = *self.table.get(number as usize)?;
         self.actions.get(usize::from(index).wrapping_sub(1))
     }
@@ -90,6 +95,7 @@ impl Node {
         if *index == 0 {
             self.actions.push(Action { keep: keep(), member: None });
             *index = u8::try_from(self.actions.len()).ok()?;
+            self.wanted |= 1 << number;
         }
         self.actions.get_mut(usize::from(*index) - 1)
     }

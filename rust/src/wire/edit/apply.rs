@@ -9,6 +9,7 @@ use super::super::proto::{
 };
 use super::super::schema::{Cardinality, Kind, Level, METRIC};
 use super::super::take::Rows;
+use super::super::value::plain_entry;
 use super::super::{Batch, scan};
 use super::entries::{Entries, Entry, Piece, State, convert, hash};
 use super::{Act, Compiled, Edit, EditError, Edits, Literal, Rewrite, Slot, Source};
@@ -126,10 +127,14 @@ impl<'p> Editing<'p> {
             let Some(field) = reader.field()? else { break };
             let Some(slot) = rewrite.slot(field.number) else { continue };
             let ordinal = maps[slot].standing;
-            found.push(Found { start, end: reader.position(), slot, ordinal });
-            if let Slot::Map { .. } = rewrite.slots[slot] {
-                maps[slot].read(bytes, field.bytes()?)?;
+            if let Slot::Map { keys, .. } = &rewrite.slots[slot] {
+                let entry = field.bytes()?;
+                if plain_entry(entry).is_some_and(|(key, _)| !keys.concern(key)) {
+                    continue;
+                }
+                maps[slot].read(bytes, entry)?;
             }
+            found.push(Found { start, end: reader.position(), slot, ordinal });
         }
         let mut changed = false;
         let mut replaced = 0_u64;

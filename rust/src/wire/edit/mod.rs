@@ -136,6 +136,7 @@ enum Slot {
     Map {
         number: u32,
         edits: Vec<(usize, Option<String>)>,
+        keys: Keys,
     },
     Field {
         field: &'static Field,
@@ -143,6 +144,27 @@ enum Slot {
     },
     /// Another member of an edited field's oneof.
     Rival,
+}
+
+/// The keys that the edits of a map read or write; None when it may be any.
+#[derive(Debug, Default)]
+struct Keys {
+    known: Option<Vec<String>>,
+    /// Bit n is set when some key has n bytes, modulo 64.
+    lengths: u64,
+}
+
+impl Keys {
+    #[inline]
+    fn concern(&self, key: &[u8]) -> bool {
+        match &self.known {
+            None => true,
+            Some(known) => {
+                self.lengths >> (key.len() & 63) & 1 != 0
+                    && known.iter().any(|known| known.as_bytes() == key)
+            }
+        }
+    }
 }
 
 impl Edits {
@@ -187,8 +209,10 @@ impl Edits {
             paths.push(path);
         }
         let root = signal.request().and_then(|request| build(request, None, &paths));
+        let mut root = root.unwrap_or_else(Rewrite::new);
+        root.find_keys(&self.edits, &keys);
         let levels = paths.iter().map(|path| path.level).collect();
-        Ok(Compiled { root: root.unwrap_or_else(Rewrite::new), levels, keys, sources })
+        Ok(Compiled { root, levels, keys, sources })
     }
 }
 
@@ -350,6 +374,33 @@ impl Rewrite {
         self.slots.get_mut(usize::from(*index) - 1)
     }
 
+    /// Note which keys of each map matter, so that other entries are not looked at.
+    fn find_keys(&mut self, all: &[Edit], copied: &[Option<String>]) {
+        for slot in &mut self.slots {
+            match slot {
+                Slot::Child { rewrite, .. } | Slot::Rows { rewrite, .. } => {
+                    rewrite.find_keys(all, copied);
+                }
+                Slot::Map { edits, keys, .. } => {
+                    if edits.iter().any(|(_, key)| key.is_none()) {
+                        continue;
+                    }
+                    let mut known = Vec::new();
+                    for (edit, key) in edits.iter() {
+                        known.extend(key.clone());
+                        known.extend(copied[*edit].clone());
+                        if let Act::Extract(pattern) = &all[*edit].act {
+                            known.extend(pattern.capture_names().flatten().map(str::to_owned));
+                        }
+                    }
+                    keys.lengths = known.iter().fold(0, |bits, key| bits | 1 << (key.len() & 63));
+                    keys.known = Some(known);
+                }
+                Slot::Field { .. } | Slot::Rival => {}
+            }
+        }
+    }
+
     /// Take over the rows below a metric's data.
     fn merge(&mut self, other: Self, message: &'static Message) {
         for (slot, (field, _, _)) in other.slots.into_iter().zip(message.children()) {
@@ -377,7 +428,7 @@ impl Rewrite {
         }
         let map = matches!(path.leaf, Leaf::Entry { .. } | Leaf::Entries(_));
         let fresh = || match map {
-            true => Slot::Map { number: *number, edits: Vec::new() },
+            true => Slot::Map { number: *number, edits: Vec::new(), keys: Keys::default() },
             false => Slot::Field { field, edits: Vec::new() },
         };
         let Some(slot) = self.insert(*number, fresh) else { return };
