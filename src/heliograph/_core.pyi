@@ -76,7 +76,7 @@ class Batch:
 
         First come the row numbers of the entities above (``_resource``, ``_scope``, ``_metric``,
         ``_item``), then a column for each path, named as the path is written. Only these paths are
-        decoded. docs/reference/paths.md has the notation.
+        decoded. docs/guide/paths.md has the notation.
 
         Raises:
             ValueError: a path or level means nothing for this signal.

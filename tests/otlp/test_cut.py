@@ -14,7 +14,7 @@ from heliograph.otlp import Batch, Context, Signal
 
 
 @given(data=st.data(), seed=seeds())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_take_keeps_rows_of_any_level(data: Any, seed: int) -> None:
     signal = data.draw(signals())
     level = data.draw(st.sampled_from(oracle.LEVELS[signal]))
@@ -57,7 +57,7 @@ def test_rows_that_are_not_there_are_refused() -> None:
 
 
 @given(data=st.data(), items=st.integers(1, 9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_split_by_items_and_join_lose_nothing(data: Any, items: int) -> None:
     signal = data.draw(signals())
     wire = data.draw(encodings(signal))
@@ -73,7 +73,7 @@ def test_split_by_items_and_join_lose_nothing(data: Any, items: int) -> None:
 
 
 @given(data=st.data(), nbytes=st.integers(1, 3000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_split_by_bytes_keeps_the_limit(data: Any, nbytes: int) -> None:
     signal = data.draw(signals())
     wire = data.draw(encodings(signal))
@@ -122,7 +122,7 @@ TYPES = [None, "gauge", "sum", "histogram", "exponential_histogram", "summary"]
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_partition_groups_items_by_value(data: Any) -> None:
     signal = data.draw(signals())
     wire = data.draw(encodings(signal))

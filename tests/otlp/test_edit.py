@@ -191,7 +191,7 @@ TARGETS: dict[str, Callable[[Any], Any]] = {
 
 
 @given(data=st.data(), seed=seeds())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_attributes_are_edited_as_in_protobuf(data: Any, seed: int) -> None:
     rng = random.Random(seed)
     signal = data.draw(signals())
@@ -280,7 +280,7 @@ def assign(entity: Any, names: str, value: Any) -> None:
 
 @pytest.mark.parametrize("case", FIELDS, ids=[case[2] for case in FIELDS])
 @given(data=st.data(), seed=seeds())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_fields_are_set_on_some_rows(case: Any, data: Any, seed: int) -> None:
     signal, level, path, names, value = case
     wire = data.draw(encodings(signal))

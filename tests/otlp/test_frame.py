@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from strategies import KEYS, encodings, request, signals
 
 from heliograph.errors import WireError
@@ -241,7 +242,7 @@ PATHS: dict[tuple[Signal, str], dict[str, Callable[[Row], Any]]] = {
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_columns_hold_what_protobuf_reads(data: Any) -> None:
     signal, level = data.draw(st.sampled_from(list(PATHS)))
     known = PATHS[signal, level]
@@ -383,3 +384,16 @@ def length(data: bytes) -> bytes:
         out.append(left & 0x7F | 0x80)
         left >>= 7
     return bytes([*out, left])
+
+
+def test_a_map_is_not_multiplied_without_bound() -> None:
+    message = request(Signal.LOGS, 0)
+    message.Clear()
+    resource = message.resource_logs.add()
+    for _ in range(5000):
+        resource.resource.attributes.add()
+    resource.scope_logs.add().log_records.extend([LogRecord()] * 5000)
+    batch = Batch(Signal.LOGS, message.SerializeToString())
+    with pytest.raises(WireError, match="too many rows"):
+        batch.frame("resource.attributes:map")
+    assert batch.frame("attributes:map", level="resource").height == 1

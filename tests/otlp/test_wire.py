@@ -35,7 +35,7 @@ def parsed(signal: Signal, data: bytes) -> Any:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_counts_what_protobuf_reads(data: Any) -> None:
     signal = data.draw(signals())
     wire = data.draw(encodings(signal))
@@ -53,7 +53,7 @@ def attempt(signal: Signal, wire: bytes) -> tuple[Batch | None, Any]:
 
 
 @given(data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_damage_is_an_error_or_what_protobuf_reads(data: Any) -> None:
     signal = data.draw(signals())
     wire = data.draw(damaged(signal))

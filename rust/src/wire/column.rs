@@ -113,6 +113,9 @@ impl<'a> Views<'a> {
     }
 
     fn copy(&mut self, bytes: &[u8]) -> u128 {
+        if bytes.len() > u32::MAX as usize {
+            return 0; // a view cannot say so much; only text of a batch of gigabytes gets there
+        }
         if self.blocks.last().is_none_or(|block| block.len() + bytes.len() > BLOCK) {
             self.blocks.push(Vec::new());
         }

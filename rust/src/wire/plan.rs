@@ -38,6 +38,9 @@ pub struct Node {
     wanted: u32,
     table: [u8; NUMBERS],
     actions: Vec<Action>,
+    /// How many keys to find, when nothing but keys of one map is kept: reading ends with the
+    /// last of them. 0 otherwise.
+    pub keys: usize,
     /// Columns of this entity, each with whether its message lacks the field.
     pub columns: Vec<(usize, bool)>,
     /// Columns that hold the entity's own bytes.
@@ -88,6 +91,21 @@ impl Node {
         }
         let index = *self.table.get(number as usize)?;
         self.actions.get(usize::from(index).wrapping_sub(1))
+    }
+
+    /// Once everything is added.
+    fn finish(&mut self) {
+        for action in &mut self.actions {
+            if let Keep::Message(inner) = &mut action.keep {
+                inner.finish();
+            }
+        }
+        self.keys = match &self.actions[..] {
+            [Action { keep: Keep::Entries(entries), member: None }] if entries.all.is_empty() => {
+                entries.keys.len()
+            }
+            _ => 0,
+        };
     }
 
     fn action_mut(&mut self, number: u32, keep: impl FnOnce() -> Keep) -> Option<&mut Action> {
@@ -237,6 +255,7 @@ impl Plan {
                     }
                     node.columns.push((column, lacks));
                 }
+                node.finish();
                 if !node.columns.is_empty() {
                     self.nodes.push(Entity { level, message, node });
                 }

@@ -14,6 +14,9 @@ use super::text;
 use super::value::{Any, Entry, follow, plain_entry};
 use super::{Batch, WireError};
 
+/// Entries that a map of a level above may become; half a gigabyte.
+const REPEATED: usize = 1 << 24;
+
 /// Project the plan's columns from a batch of its signal.
 pub fn project(batch: &Batch, plan: &Plan) -> Result<RecordBatch, WireError> {
     let data = &batch.data[..];
@@ -282,9 +285,18 @@ fn own_bytes(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>) -> Resu
 /// one after the other into the same slots, which is how protobuf merges them.
 fn capture<'a>(node: &Node, bytes: &'a [u8], slots: &mut [Slot<'a>]) -> Result<(), Fault> {
     let mut member = 0;
+    let mut left = node.keys;
     let mut reader = Reader::new(bytes);
     while let Some(field) = reader.field()? {
         let Some(action) = node.action(field.number) else { continue };
+        if let Keep::Entries(entries) = &action.keep {
+            let found = keep_entry(entries, &field, slots)?;
+            left = left.wrapping_sub(found);
+            if found > 0 && left == 0 {
+                return Ok(());
+            }
+            continue;
+        }
         if action.member.is_some() && member != field.number {
             member = field.number;
             switch(action, slots);
@@ -307,7 +319,6 @@ fn switch(action: &Action, slots: &mut [Slot<'_>]) {
 #[inline]
 fn keep<'a>(keep: &Keep, field: &Field<'a>, slots: &mut [Slot<'a>]) -> Result<(), Fault> {
     match keep {
-        Keep::Entries(entries) => return keep_entry(entries, field, slots),
         Keep::Scalar(kind, columns) => {
             let (number, bytes) = single(*kind, field)?;
             for column in columns {
@@ -339,39 +350,47 @@ fn keep<'a>(keep: &Keep, field: &Field<'a>, slots: &mut [Slot<'a>]) -> Result<()
                 slots[*column].numbers.push(last);
             }
         }
-        Keep::Nothing => {}
+        Keep::Nothing | Keep::Entries(_) => {}
     }
     Ok(())
 }
 
+/// Keep an entry's value for the keys that want it; return how many did.
 #[inline]
 fn keep_entry<'a>(
     entries: &Entries,
     field: &Field<'a>,
     slots: &mut [Slot<'a>],
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     let bytes = field.bytes()?;
     for column in &entries.all {
         slots[*column].add(field.raw);
     }
     if entries.keys.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let mut found = 0;
     if let Some((key, value)) = plain_entry(bytes) {
         if entries.lengths >> (key.len() & 63) & 1 != 0 {
             for (wanted, column) in &entries.keys {
-                if slots[*column].state == State::Absent && **wanted == *key {
+                // The last byte tells most keys of one length apart without a call.
+                if key.last() == wanted.last()
+                    && **wanted == *key
+                    && slots[*column].state == State::Absent
+                {
                     slots[*column].add(value);
+                    found += 1;
                 }
             }
         }
-        return Ok(());
+        return Ok(found);
     }
     let entry = Entry::read(bytes)?;
     for (wanted, column) in &entries.keys {
         if slots[*column].state == State::Absent && **wanted == *entry.key {
             let mut reader = Reader::new(bytes);
             slots[*column].add(&[]);
+            found += 1;
             while let Some(inner) = reader.field()? {
                 if inner.number == 2 {
                     slots[*column].add(inner.bytes()?);
@@ -379,7 +398,7 @@ fn keep_entry<'a>(
             }
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// One value of a kind: its bits, or its bytes.
@@ -524,6 +543,7 @@ fn map_column(
     let Column::Map(column) = column else { return Ok(()) };
     let mut reader = Reader::new(entries);
     let mut out = String::new();
+    let mut count = 0_usize;
     while let Some(field) = reader.field()? {
         if number != 0 && field.number != number {
             continue;
@@ -532,6 +552,10 @@ fn map_column(
         out.clear();
         text::push_text(&mut out, &entry.value)?;
         column.values.push(utf8(entry.key)?, &out, Any::read(&entry.value)?.kind());
+        count += 1;
+    }
+    if count * times > REPEATED {
+        return Err(Fault::at(entries, "a map is repeated for too many rows"));
     }
     column.end(true, times);
     Ok(())

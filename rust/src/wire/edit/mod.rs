@@ -161,7 +161,10 @@ impl Keys {
             None => true,
             Some(known) => {
                 self.lengths >> (key.len() & 63) & 1 != 0
-                    && known.iter().any(|known| known.as_bytes() == key)
+                    && known.iter().any(|known| {
+                        let known = known.as_bytes();
+                        known.last() == key.last() && known == key
+                    })
             }
         }
     }
