@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs interop interop-peers benchmark
+.PHONY: up test check build lock fmt docs interop interop-peers bench
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -33,7 +33,7 @@ interop: build interop-peers ## ours against the real clients, backends and coll
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true
 
-benchmark: build interop-peers ## the collector against its peers, side by side
+bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py
 
 docs: build ## write the reference pages of the components
