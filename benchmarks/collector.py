@@ -133,7 +133,7 @@ def rotel(route: Route, port: int, sink: harness.Sink) -> list[str | Path] | Non
         *("--otlp-grpc-max-recv-msg-size-mib", "16"),
         *("--otlp-exporter-endpoint", f"http://127.0.0.1:{to}"),
         *("--otlp-exporter-protocol", route.protocol),
-        *("--otlp-exporter-traces-compression", route.compression),
+        *("--otlp-exporter-compression", route.compression),
     ]
 
 
