@@ -1,135 +1,173 @@
-"""Our pushes in a real Loki: lines, labels, structured metadata, as Loki itself would have them."""
+"""Logs in a real Loki: pushed in each form, and sent to the OTLP endpoint of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import time
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import harness
 import pytest
 from backends import Loki
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from heliograph.exporters import loki as loki_exporter
-from heliograph.exporters import otlphttp
-from heliograph.otlp import Batch, Signal
-from heliograph.pipeline.component import Edge, Kind, SystemClock
-from heliograph.testing import settings
+WAYS = {
+    "otlp": ("otlphttp", {}),
+    "metadata": ("loki", {"structured_metadata": True}),
+    "metadata-json": (
+        "loki",
+        {"structured_metadata": True, "encoding": "json", "compression": "gzip"},
+    ),
+    "labels": ("loki", {}),
+    "labels-json": ("loki", {"encoding": "json"}),
+}
+TRACE, SPAN = bytes(range(1, 17)), bytes(range(1, 9))
+Seen = tuple[dict[str, str], list[tuple[str, str, dict[str, str]]]]
 
-pytestmark = pytest.mark.peers("loki")
+
+@dataclass(frozen=True)
+class World:
+    loki: Loki
+    ports: dict[str, int]
+    now: int
+
+
+def text(key: str, value: str) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
+def request(service: str, now: int) -> ExportLogsServiceRequest:
+    """Records of several kinds under one service."""
+    nested = AnyValue(kvlist_value={"values": [text("inner", "value")]})
+    records: list[dict[str, Any]] = [
+        {
+            "time_unix_nano": now + 1,
+            "observed_time_unix_nano": now + 2,
+            "severity_number": 17,
+            "severity_text": "ERROR",
+            "body": AnyValue(string_value="it broke\nin two lines: größer 🔭"),
+            "attributes": [text("http.route", "/a"), KeyValue(key="nested", value=nested)],
+            "trace_id": TRACE,
+            "span_id": SPAN,
+            "flags": 1,
+        },
+        {
+            "time_unix_nano": now + 3,
+            "severity_number": 9,
+            "body": AnyValue(int_value=7),
+            "attributes": [
+                KeyValue(key="count", value=AnyValue(int_value=-3)),
+                KeyValue(key="ratio", value=AnyValue(double_value=0.5)),
+                KeyValue(key="yes", value=AnyValue(bool_value=True)),
+            ],
+        },
+    ]
+    resource = {
+        "attributes": [
+            text("service.name", service),
+            text("service.namespace", "shop"),
+            text("service.instance.id", "one"),
+            text("cloud.region", "eu-west-1"),
+            text("host.name", "node-1"),
+        ]
+    }
+    scope = {"name": "tests.loki", "version": "1", "attributes": [text("module", "checkout")]}
+    scopes = [{"scope": scope, "log_records": records}]
+    return ExportLogsServiceRequest(resource_logs=[{"resource": resource, "scope_logs": scopes}])
 
 
 @pytest.fixture(scope="module")
-def loki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loki]:
-    started = Loki(tmp_path_factory.mktemp("loki"), harness.free_port())
-    try:
-        started.ready()
-        yield started
-    finally:
-        started.process.stop()
-
-
-def records(service: str, now: int) -> Batch:
-    """Two records with everything that a record can have."""
-    text = {"stringValue": "x"}
-    nested = {"kvlistValue": {"values": [{"key": "deep.er", "value": {"intValue": "7"}}]}}
-    listed = {"arrayValue": {"values": [text, {"boolValue": True}, {}]}}
-    resource = [
-        {"key": "service.name", "value": {"stringValue": service}},
-        {"key": "k8s.pod.name", "value": {"stringValue": "pod-1"}},
-        {"key": "team..lead", "value": text},
-        {"key": "nested", "value": nested},
-    ]
-    scope = {"name": "app", "version": "1", "attributes": [{"key": "scope.a", "value": text}]}
-    first = {
-        "timeUnixNano": str(now),
-        "observedTimeUnixNano": str(now + 5),
-        "severityNumber": 17,
-        "severityText": "Error",
-        "flags": 1,
-        "traceId": "5b8efff798038103d269b633813fc60c",
-        "spanId": "eee19b7ec3c1b174",
-        "eventName": "it.happened",
-        "droppedAttributesCount": 3,
-        "body": {"stringValue": 'a "quoted"\nline ☀'},
-        "attributes": [
-            {"key": "http.status_code", "value": {"intValue": "200"}},
-            {"key": "1st", "value": {"doubleValue": 1.5e-7}},
-            {"key": "list", "value": listed},
-            {"key": "map", "value": nested},
-        ],
-    }
-    second = {"observedTimeUnixNano": str(now + 1), "body": nested}
-    logs = {"scope": scope, "logRecords": [first, second]}
-    request = {"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [logs]}]}
-    return Batch.from_json(json.dumps(request).encode(), Signal.LOGS)
-
-
-def export(module: Any, fields: dict[str, Any], batch: Batch) -> None:
-    async def run() -> None:
-        edge = Edge(asyncio.get_running_loop(), logging.getLogger("test.edge"))
-        given = settings("loki", Kind.EXPORTER, clock=SystemClock(), edge=edge)
-        exporter = module.Exporter(module.Config.model_validate(fields), given)
-        try:
-            await exporter.start()
-            await exporter.consume(batch)
-        finally:
-            await exporter.stop()
-            edge.close()
-
-    asyncio.run(run())
-
-
-def found(
-    loki: Loki, service: str, label: str = "service_name"
-) -> list[tuple[dict[str, str], list[Any]]]:
-    """Labels, then time, line and metadata of each entry; the service's name is left out."""
-    answer: list[dict[str, Any]] = []
-
-    def asked() -> bool:
-        answer[:] = loki.streams(f'{{{label}="{service}"}}')
-        return sum(len(stream["values"]) for stream in answer) >= 2
-
-    harness.wait_until(asked, 30, f"two records of {service}")
-    listed = []
-    for stream in answer:
-        labels = {name: value for name, value in stream["stream"].items() if value != service}
-        listed.append((labels, sorted(stream["values"])))
-    return sorted(listed, key=str)
-
-
-def entries_of(streams: list[tuple[dict[str, str], list[Any]]]) -> list[Any]:
-    return [entry for _, entries in streams for entry in entries]
-
-
-@pytest.mark.parametrize("encoding", ["proto", "json"])
-def test_structured_metadata_is_what_loki_makes_of_otlp(loki: Loki, encoding: str) -> None:
-    now = time.time_ns()
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Loki, and one collector that sends what comes to each port its own way."""
+    folder = tmp_path_factory.mktemp("loki")
+    loki = Loki(folder, harness.free_port())
+    ports = {way: harness.free_port() for way in WAYS}
     base = f"http://127.0.0.1:{loki.port}"
-    ours, theirs = f"ours-{encoding}-{now}", f"theirs-{encoding}-{now}"
-    push = {"endpoint": f"{base}/loki/api/v1/push", "encoding": encoding}
-    export(loki_exporter, {**push, "structured_metadata": True}, records(ours, now))
-    export(otlphttp, {"endpoint": f"{base}/otlp"}, records(theirs, now))
-    mine = found(loki, ours)
-    named = [entry[2]["structuredMetadata"].pop("event_name", None) for entry in entries_of(mine)]
-    assert sorted(named, key=str) == [None, "it.happened"]  # which Loki 3.7 loses
-    assert mine == found(loki, theirs)
-
-
-@pytest.mark.parametrize("encoding", ["proto", "json"])
-def test_lines_and_labels(loki: Loki, encoding: str) -> None:
+    document: dict[str, Any] = {"receivers": {}, "exporters": {}, "service": {"pipelines": {}}}
+    for way, (kind, config) in WAYS.items():
+        http = {"endpoint": f"127.0.0.1:{ports[way]}"}
+        endpoint = f"{base}/otlp" if kind == "otlphttp" else f"{base}/loki/api/v1/push"
+        document["receivers"][f"otlp/{way}"] = {"protocols": {"http": http}}
+        document["exporters"][f"{kind}/{way}"] = {"endpoint": endpoint, **config}
+        pipeline = {"receivers": [f"otlp/{way}"], "exporters": [f"{kind}/{way}"]}
+        document["service"]["pipelines"][f"logs/{way}"] = pipeline
+    path = folder / "config.json"
+    path.write_text(json.dumps(document))
+    heliograph = harness.ROOT / ".venv" / "bin" / "heliograph"
     now = time.time_ns()
-    service = f"lines-{encoding}-{now}"
-    endpoint = f"http://127.0.0.1:{loki.port}/loki/api/v1/push"
-    batch = records(service, now)
-    export(loki_exporter, {"endpoint": endpoint, "encoding": encoding}, batch)
-    streams = found(loki, service, "job")
-    assert {labels.get("level") for labels, _ in streams} == {"ERROR", None}
-    lines = {int(entry[0]): json.loads(entry[1]) for entry in entries_of(streams)}
-    assert lines[now]["body"] == 'a "quoted"\nline ☀'
-    assert lines[now]["attributes"]["list"] == ["x", True, None]
-    assert lines[now + 1]["body"] == {"deep.er": 7}
-    assert lines[now + 1]["resources"]["service.name"] == service
+    try:
+        loki.ready()
+        command = [heliograph, "collector", "--config", path]
+        with harness.running(command, folder / "collector.log") as collector:
+            for way, port in ports.items():
+                collector.ready(port)
+                send = urllib.request.Request(
+                    f"http://127.0.0.1:{port}/v1/logs",
+                    data=request(way, now).SerializeToString(),
+                    headers={"content-type": "application/x-protobuf"},
+                )
+                # An answer means that Loki has it.
+                with urllib.request.urlopen(send, timeout=20) as answer:
+                    assert answer.status == 200
+            yield World(loki, ports, now)
+    finally:
+        loki.process.stop()
+
+
+def seen(world: World, query: str, service: str) -> list[Seen]:
+    """Streams of a query: labels, and (time since the start, line, metadata) of each entry."""
+
+    def plain(value: str) -> str:
+        return value.replace(service, "SERVICE")
+
+    streams = []
+    for stream in world.loki.streams(query):
+        labels = {name: plain(value) for name, value in stream["stream"].items()}
+        entries = []
+        for entry in stream["values"]:
+            metadata = entry[2].get("structuredMetadata", {}) if len(entry) > 2 else {}
+            entries.append((str(int(entry[0]) - world.now), entry[1], metadata))
+        streams.append((labels, sorted(entries, key=lambda entry: entry[0])))
+    return sorted(streams, key=str)
+
+
+@pytest.mark.peers("loki")
+@pytest.mark.parametrize("way", ["metadata", "metadata-json"])
+def test_structured_metadata_is_what_lokis_own_endpoint_makes(world: World, way: str) -> None:
+    def ask(service: str) -> list[Seen]:
+        query = f'{{service_name="{service}"}}'
+        harness.wait_until(lambda: bool(world.loki.streams(query)), 20, query)
+        return seen(world, query, service)
+
+    theirs, ours = ask("otlp"), ask(way)
+    assert ours == theirs
+    ((labels, entries),) = ours
+    assert labels["cloud_region"] == "eu-west-1"
+    assert "host_name" not in labels
+    lines = [line for _, line, _ in entries]
+    assert lines == ["it broke\nin two lines: größer 🔭", "7"]
+    assert entries[0][2]["trace_id"] == TRACE.hex()
+    assert entries[0][2]["host_name"] == "node-1"
+
+
+@pytest.mark.peers("loki")
+@pytest.mark.parametrize("way", ["labels", "labels-json"])
+def test_lines_are_json_under_the_default_labels(world: World, way: str) -> None:
+    query = f'{{job="shop/{way}"}}'
+    harness.wait_until(lambda: len(world.loki.streams(query)) == 2, 20, f"two levels of {query}")
+    (error, (broken,)), (info, (counted,)) = seen(world, query, way)
+    assert {name: error[name] for name in ("exporter", "instance", "level")} == {
+        "exporter": "OTLP",
+        "instance": "one",
+        "level": "ERROR",
+    }
+    assert info["level"] == "INFO"
+    line = json.loads(broken[1])
+    assert line["body"] == "it broke\nin two lines: größer 🔭"
+    assert line["traceid"] == TRACE.hex()
+    assert line["attributes"]["nested"] == {"inner": "value"}
+    assert json.loads(counted[1])["body"] == 7

@@ -68,7 +68,7 @@ class DefaultLabels(ComponentConfig):
 
 class Config(DeliveryConfig, HttpClientConfig):
     timeout: Duration = Field("30s", ge=0, description="Bound of one attempt; 0 for none.")
-    compression: Literal["gzip", "deflate", "snappy", "none", ""] = Field(
+    compression: Literal["gzip", "snappy", "none", ""] = Field(
         "", description="Compression of requests in JSON; protobuf is always in snappy."
     )
     default_labels_enabled: DefaultLabels = Field(
