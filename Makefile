@@ -28,7 +28,7 @@ check: build ## formatting, lints, types, stubs
 
 interop: build interop-peers ## ours against the real clients, backends and collectors
 	cargo build --release --quiet -p heliograph-bench
-	$(BIN)/pytest -o addopts="-q --strict-markers" tests/interop
+	$(BIN)/pytest tests/interop
 
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true
