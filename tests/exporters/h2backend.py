@@ -135,9 +135,10 @@ class H2Backend:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+            await asyncio.sleep(0)  # what was just accepted is a connection one turn later
             for connection in self.connections:
                 connection.transport.abort()
-            await self._server.wait_closed()
+            await until(lambda: not any(connection.is_open for connection in self.connections))
             self._server = None
 
 

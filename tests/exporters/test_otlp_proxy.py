@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 import trustme
@@ -20,6 +21,7 @@ class Proxy:
         self.target = 0
         self.status = "200 Connection established"
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -27,18 +29,25 @@ class Proxy:
 
     async def stop(self) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # what was just accepted is a task one turn later
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        try:
+        self._writers.append(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head.decode())
             there, here = await asyncio.open_connection("127.0.0.1", self.target)
+            self._writers.append(here)
             if head.startswith(b"CONNECT"):
                 writer.write(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
             else:
@@ -46,10 +55,7 @@ class Proxy:
             if self.status.startswith("200"):
                 await asyncio.gather(pump(reader, here), pump(there, writer))
             here.close()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            here.close()
-        finally:
-            writer.close()
+        writer.close()
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

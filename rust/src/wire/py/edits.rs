@@ -220,7 +220,7 @@ impl Copy {
     }
 }
 
-/// Replace a value by its SHA-1 in hexadecimal; of a map, the values of matching keys.
+/// Replace a value by its SHA-256 in hexadecimal; of a map, the values of matching keys.
 #[pyclass(module = "heliograph._core", extends = PyEdit, frozen)]
 struct Hash;
 
