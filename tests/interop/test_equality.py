@@ -1,7 +1,8 @@
 """The same traffic through the Go collector and through ours comes out the same, item by item.
 
 A Go collector in front re-sends what it gets to both, once in each protocol, encoding and
-compression that its exporters know; both pass it on to recording sinks, over gRPC and over HTTP.
+compression that its exporters know; both pass it on to recording sinks, over gRPC and over HTTP,
+and write it to files as OTLP/JSON.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def front(entrances: dict[str, int], targets: dict[str, Ports]) -> dict[str, Any
     return document
 
 
-def passing_on(ports: Ports, over_grpc: harness.Sink, over_http: harness.Sink) -> dict[str, Any]:
+def passing_on(
+    ports: Ports, over_grpc: harness.Sink, over_http: harness.Sink, file: Path
+) -> dict[str, Any]:
     """What both collectors under comparison run."""
     protocols = {
         "grpc": {"endpoint": f"127.0.0.1:{ports.grpc}"},
@@ -88,6 +91,7 @@ def passing_on(ports: Ports, over_grpc: harness.Sink, over_http: harness.Sink) -
             "compression": "zstd",
         },
         "otlphttp": {"endpoint": f"http://127.0.0.1:{over_http.http}", "compression": "gzip"},
+        "file": {"path": str(file)},
     }
     pipeline = {"receivers": ["otlp"], "exporters": list(exporters)}
     return {
@@ -118,6 +122,22 @@ def recorded(path: Path) -> Recorded:
         at += 5 + length
         for service, item in items(message):
             found.setdefault((signal, service), Counter())[item] += 1
+    return found
+
+
+def written(path: Path) -> Recorded:
+    """What a file exporter has written: items as JSON, by signal and service."""
+    found: Recorded = {}
+    for line in path.read_bytes().splitlines():
+        ((kind, resources),) = json.loads(line).items()
+        signal = kind.removeprefix("resource").lower().replace("spans", "traces")
+        for resource in resources:
+            service = resource["resource"]["attributes"][0]["value"]["stringValue"]
+            for scope in resource.pop(kind.replace("resource", "scope")):
+                names = ("spans", "metrics", "logRecords")
+                for item in scope.pop(next(name for name in names if name in scope)):
+                    text = json.dumps([resource, scope, item], sort_keys=True).encode()
+                    found.setdefault((signal, service), Counter())[text] += 1
     return found
 
 
@@ -153,7 +173,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
         }
         for name, ports in targets.items():
             config = folder / f"{name}.yaml"
-            document = passing_on(ports, sinks[f"{name}-grpc"], sinks[f"{name}-http"])
+            file = folder / f"{name}.jsonl"
+            document = passing_on(ports, sinks[f"{name}-grpc"], sinks[f"{name}-http"], file)
             config.write_text(json.dumps(document))
             process = start(command(name, config), f"{name}.log")
             process.ready(ports.grpc)
@@ -177,6 +198,9 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
             for process in processes:
                 print(process.log.name, process.log.read_text()[-4000:], sep="\n")
         got = {name: recorded(path) for name, path in records.items()}
+        for process in reversed(processes):
+            process.stop()
+        got |= {f"{name}-file": written(folder / f"{name}.jsonl") for name in names}
         got["sent"] = {}
         for (signal, variant), message in sent.items():
             got["sent"][signal, variant] = Counter(item for _, item in items(message))
@@ -187,7 +211,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
 
 
 @pytest.mark.peers("otelcol")
-@pytest.mark.parametrize("out", ["grpc", "http"])
+@pytest.mark.parametrize("out", ["grpc", "http", "file"])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_both_collectors_pass_on_the_same(
