@@ -35,7 +35,7 @@ struct Entity {
 #[derive(Debug, Default)]
 pub struct Node {
     /// Bit n is set when field n is kept.
-    wanted: u32,
+    pub wanted: u32,
     table: [u8; NUMBERS],
     actions: Vec<Action>,
     /// How many keys to find, when nothing but keys of one map is kept: reading ends with the

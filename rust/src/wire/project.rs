@@ -287,7 +287,9 @@ fn capture<'a>(node: &Node, bytes: &'a [u8], slots: &mut [Slot<'a>]) -> Result<(
     let mut member = 0;
     let mut left = node.keys;
     let mut reader = Reader::new(bytes);
-    while let Some(field) = reader.field()? {
+    loop {
+        reader.pass(node.wanted);
+        let Some(field) = reader.field()? else { return Ok(()) };
         let Some(action) = node.action(field.number) else { continue };
         if let Keep::Entries(entries) = &action.keep {
             let found = keep_entry(entries, &field, slots)?;
@@ -303,7 +305,6 @@ fn capture<'a>(node: &Node, bytes: &'a [u8], slots: &mut [Slot<'a>]) -> Result<(
         }
         keep(&action.keep, &field, slots)?;
     }
-    Ok(())
 }
 
 fn switch(action: &Action, slots: &mut [Slot<'_>]) {

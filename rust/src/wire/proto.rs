@@ -283,6 +283,37 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Pass over fields whose numbers have no bit in `wanted`, as long as they are written as usual:
+    /// tags of one byte, numbers below 128, lengths of one or two bytes. `field` reads the rest.
+    #[inline]
+    pub fn pass(&mut self, wanted: u32) {
+        let mut at = self.at;
+        while let Some(tag @ 8..=0x7f) = self.data.get(at) {
+            if wanted >> (tag >> 3) & 1 != 0 {
+                break;
+            }
+            let next = self.data.get(at + 1);
+            let end = match (tag & 7, next) {
+                (0, Some(0..=0x7f)) => at + 2,
+                (1, _) => at + 9,
+                (2, Some(length @ 0..=0x7f)) => at + 2 + usize::from(*length),
+                (2, Some(low)) => match self.data.get(at + 2) {
+                    Some(high @ 0..=0x7f) => {
+                        at + 3 + usize::from(low & 0x7f) + (usize::from(*high) << 7)
+                    }
+                    _ => break,
+                },
+                (5, _) => at + 5,
+                _ => break,
+            };
+            if end > self.data.len() {
+                break;
+            }
+            at = end;
+        }
+        self.at = at;
+    }
+
     #[cold]
     fn skip_group(&mut self, start: usize, number: u32) -> Result<(), Fault> {
         let mut open = [0; MAX_DEPTH];

@@ -123,6 +123,7 @@ impl<'p> Editing<'p> {
         maps.resize_with(rewrite.slots.len().max(maps.len()), Entries::default);
         let mut reader = Reader::new(bytes);
         loop {
+            reader.pass(rewrite.wanted);
             let start = reader.position();
             let Some(field) = reader.field()? else { break };
             let Some(slot) = rewrite.slot(field.number) else { continue };

@@ -116,6 +116,8 @@ struct Compiled {
 /// What to change in a message.
 #[derive(Debug)]
 struct Rewrite {
+    /// Bit n is set when field n has a slot.
+    wanted: u32,
     table: [u8; 32],
     slots: Vec<Slot>,
 }
@@ -357,7 +359,7 @@ impl Compiled {
 
 impl Rewrite {
     fn new() -> Self {
-        Self { table: [0; 32], slots: Vec::new() }
+        Self { wanted: 0, table: [0; 32], slots: Vec::new() }
     }
 
     #[inline]
@@ -373,6 +375,7 @@ impl Rewrite {
         if *index == 0 {
             self.slots.push(fresh());
             *index = u8::try_from(self.slots.len()).ok()?;
+            self.wanted |= 1 << number;
         }
         self.slots.get_mut(usize::from(*index) - 1)
     }
