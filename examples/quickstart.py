@@ -66,7 +66,9 @@ def main() -> int:
     file = os.environ.setdefault("QUICKSTART_FILE", "quickstart.jsonl")
     program = Path(sys.executable).parent / "heliograph"
     print(WELCOME.format(file=file, metrics=METRICS), flush=True)
-    collector = subprocess.Popen([program, "collector", "--config", HERE / "quickstart.yaml"])
+    # Out of reach of Ctrl-C, so that the demo app can send what it has before the collector stops.
+    command = [program, "collector", "--config", HERE / "quickstart.yaml"]
+    collector = subprocess.Popen(command, start_new_session=True)
     if not wait(HEALTH, collector, 30):
         stop(collector)
         return 1
