@@ -83,6 +83,15 @@ pub struct Entries {
     pub all: Vec<usize>,
 }
 
+impl Entries {
+    /// Whether a key can be one of those wanted. Length and last byte tell most apart.
+    #[inline]
+    pub fn may_want(&self, key: &[u8]) -> bool {
+        self.lengths >> (key.len() & 63) & 1 != 0
+            && self.keys.iter().any(|(wanted, _)| wanted.last() == key.last())
+    }
+}
+
 impl Node {
     #[inline]
     pub fn action(&self, number: u32) -> Option<&Action> {

@@ -297,6 +297,12 @@ fn capture<'a>(node: &Node, bytes: &'a [u8], slots: &mut [Slot<'a>]) -> Result<(
             if found > 0 && left == 0 {
                 return Ok(());
             }
+            if entries.all.is_empty() {
+                let other = |entry: &[u8]| {
+                    plain_entry(entry).is_some_and(|(key, _)| !entries.may_want(key))
+                };
+                reader.pass_while(field.number, other);
+            }
             continue;
         }
         if action.member.is_some() && member != field.number {
@@ -372,13 +378,9 @@ fn keep_entry<'a>(
     }
     let mut found = 0;
     if let Some((key, value)) = plain_entry(bytes) {
-        if entries.lengths >> (key.len() & 63) & 1 != 0 {
+        if entries.may_want(key) {
             for (wanted, column) in &entries.keys {
-                // The last byte tells most keys of one length apart without a call.
-                if key.last() == wanted.last()
-                    && **wanted == *key
-                    && slots[*column].state == State::Absent
-                {
+                if **wanted == *key && slots[*column].state == State::Absent {
                     slots[*column].add(value);
                     found += 1;
                 }

@@ -314,6 +314,19 @@ impl<'a> Reader<'a> {
         self.at = at;
     }
 
+    /// Pass over fields of this number that are written as usual and that `skip` says yes to.
+    #[inline]
+    pub fn pass_while(&mut self, number: u32, skip: impl Fn(&[u8]) -> bool) {
+        let tag = (number << 3) as u8 | WireType::Bytes as u8;
+        while let [first, length @ 0..=0x7f, rest @ ..] = &self.data[self.at..] {
+            let Some(body) = rest.get(..usize::from(*length)) else { return };
+            if number >= 16 || *first != tag || !skip(body) {
+                return;
+            }
+            self.at += 2 + body.len();
+        }
+    }
+
     #[cold]
     fn skip_group(&mut self, start: usize, number: u32) -> Result<(), Fault> {
         let mut open = [0; MAX_DEPTH];
