@@ -162,8 +162,9 @@ async def test_goaway_without_requests_costs_nothing(bench: Bench, h2backend: St
     exporter = await bench.grpc(f"127.0.0.1:{backend.port}")
     for _ in range(5):
         await exporter.consume(traces(1))
-        backend.connections[-1].go_away(last=2**31 - 1)
-        backend.connections[-1].transport.close()
+        connection = backend.connections[-1]
+        connection.go_away(last=2**31 - 1)
+        await until(lambda connection=connection: not connection.is_open)
     assert len(backend.streams) == 5
 
 
