@@ -8,6 +8,7 @@
     └── DeliveryError
         ├── Retry            nothing was kept; send the same batch again
         └── Reject           never send these bytes again
+            └── TooLarge     send less at a time
 """
 
 from collections.abc import Iterable
@@ -87,3 +88,7 @@ class Reject(DeliveryError):
     def __init__(self, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
         self.code = code
+
+
+class TooLarge(Reject):
+    """The other side takes such data, but not so much of it in one request."""

@@ -10,7 +10,7 @@ import pytest
 
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch, Context, Signal
-from heliograph.pipeline import delivery
+from heliograph.pipeline import sending
 from heliograph.pipeline.component import Kind
 from heliograph.pipeline.delivery import PATIENCE, Delivery, DeliveryConfig
 from heliograph.pipeline.telemetry import Telemetry
@@ -94,8 +94,8 @@ async def test_without_a_queue_everybody_goes_through() -> None:
 
 
 async def test_the_waiting_room_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert delivery.ROOM == 64 * 2**20
-    monkeypatch.setattr(delivery, "ROOM", 64_000)
+    assert sending.ROOM == 64 * 2**20
+    monkeypatch.setattr(sending, "ROOM", 64_000)
     async with Rig(sending_queue={"num_consumers": 1}) as rig:
         rig.backend.close()
         rig.send()
@@ -349,7 +349,8 @@ async def test_cancelled_in_the_moment_a_slot_is_handed_over() -> None:
     ("written", "path"),
     [
         ({"retry_on_failure": {"max_elapsed_time": "10s"}}, "max_elapsed_time"),
-        ({"sending_queue": {"storage": "file_storage"}}, "storage"),
+        ({"sending_queue": {"storage": "s", "acknowledge": "memory"}}, "storage"),
+        ({"sending_queue": {"storage": "s", "wait_for_result": True}}, "wait_for_result"),
     ],
     ids=str,
 )

@@ -20,7 +20,7 @@ from heliograph.errors import ConfigError, Problem, WireError
 from heliograph.exporters import _detailed, _normal
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
-from heliograph.pipeline.delivery import QueueConfig
+from heliograph.pipeline.delivery_config import QueueConfig
 from heliograph.pipeline.fields import Field
 
 

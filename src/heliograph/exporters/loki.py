@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from heliograph._core import LokiRules
-from heliograph.errors import Problem, Reject, Retry, WireError
+from heliograph.errors import Problem, Reject, Retry, TooLarge, WireError
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
 from heliograph.pipeline.delivery import DeliveryConfig
@@ -140,13 +140,11 @@ class Exporter:
         config = self._config
         self._poster = Poster(config, self._settings, config.endpoint, timeout=config.timeout)
 
-    async def consume(self, batch: Batch) -> None:
+    async def consume(self, batch: Batch) -> int:
         try:
             pushes = await asyncio.to_thread(self._rules.apply, batch, self._now_ns())
         except WireError as error:
             raise Reject(str(error)) from error
-        self._drop("no_labels", pushes.unlabelled, "without any label")
-        self._drop("unknown_format", pushes.unformatted, "with a loki.format that is unknown")
         posts = (self._post(tenant, body) for tenant, _, body in pushes.requests)
         failures = [
             outcome
@@ -158,6 +156,9 @@ class Exporter:
             for failure in failures:
                 if isinstance(failure, kind):
                     raise failure
+        self._drop("no_labels", pushes.unlabelled, "without any label")
+        self._drop("unknown_format", pushes.unformatted, "with a loki.format that is unknown")
+        return pushes.unlabelled + pushes.unformatted
 
     async def stop(self) -> None:
         """Connections close with the last reference to the client."""
@@ -175,7 +176,8 @@ class Exporter:
         said = answer.body[:_SAID].decode(errors="replace").strip()
         reason = f"{self._settings.id}: {url}: HTTP {status}: {said}"
         if 400 <= status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS:
-            raise Reject(reason)
+            too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            raise (TooLarge if too_large else Reject)(reason)
         raise Retry(reason, answer.retry_after)
 
     def _drop(self, reason: str, count: int, what: str) -> None:

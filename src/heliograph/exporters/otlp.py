@@ -52,10 +52,9 @@ class Exporter:
             auth=authenticator(self._config, self._settings),
         )
 
-    async def consume(self, batch: Batch) -> None:
+    async def consume(self, batch: Batch) -> int:
         assert self._sender is not None
-        if batch.items:
-            await self._sender.send(batch)
+        return await self._sender.send(batch) if batch.items else 0
 
     async def stop(self) -> None:
         if self._client is not None:

@@ -95,10 +95,9 @@ class Exporter:
             auth=authenticator(config, self._settings),
         )
 
-    async def consume(self, batch: Batch) -> None:
+    async def consume(self, batch: Batch) -> int:
         assert self._sender is not None
-        if batch.items:
-            await self._sender.send(batch)
+        return await self._sender.send(batch) if batch.items else 0
 
     async def stop(self) -> None:
         """Connections close with the last reference to the client."""

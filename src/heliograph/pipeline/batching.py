@@ -310,6 +310,6 @@ def _tell(request: _Request, error: Exception | None) -> None:
     elif isinstance(error, Retry):
         request.done.set_exception(Retry(error.reason, error.after))
     elif isinstance(error, Reject):
-        request.done.set_exception(Reject(error.reason, error.code))
+        request.done.set_exception(type(error)(error.reason, error.code))
     else:
         request.done.set_exception(error)

@@ -187,12 +187,22 @@ class Connector(Component, Consumer, Protocol):
     ) -> None: ...
 
 
-class Exporter(Component, Consumer, Protocol):
-    """Batch to elsewhere. ``consume`` is one attempt: it returns when the other side has
-    acknowledged. When ``Config`` derives from ``pipeline.delivery.DeliveryConfig``, waiting room,
-    concurrency, time-out and retry are put around it by the graph."""
+class Exporter(Component, Protocol):
+    """Batch to elsewhere. When ``Config`` derives from ``pipeline.delivery.DeliveryConfig``,
+    waiting room, journal, concurrency, time-out and retry are put around it by the graph."""
 
     def __init__(self, config: Any, settings: Settings) -> None: ...
+
+    async def consume(self, batch: Batch) -> int | None:
+        """Make one attempt; return when the other side has acknowledged.
+
+        Returns: how many items the other side did not take for good, where it says so; the
+            exporter counts them in ``heliograph_exporter_dropped_*`` with its reason.
+        Raises:
+            Retry: nothing was kept; the same batch may be sent again.
+            TooLarge: less of it at a time may be taken.
+            Reject: these bytes will never be taken.
+        """
 
 
 class Extension(Component, Protocol):

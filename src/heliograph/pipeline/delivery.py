@@ -1,216 +1,134 @@
-"""What stands around an exporter: waiting room, concurrency, time-out, back-off.
+"""What stands around an exporter: where batches wait until the other side has them.
 
 ::
 
-    consume ─▶ batch? ─▶ waiting room ─▶ slot (num_consumers) ─▶ attempt (timeout) ─▶ exporter
-                              ▲                                        │ Retry
-                              └────────────── back-off ◀───────────────┘
+    consume ─▶ batch? ─┬─ Direct      the sender waits            no journal, or wait_for_result
+                       ├─ Journaled   the sender waits, or disk   by default
+                       └─ Remembered  nobody waits                acknowledge: memory
 
-Until there is a journal, an acknowledgement means delivered: a batch stays at most `PATIENCE`, less
-if its sender's deadline is nearer; then the sender hears `Retry` and keeps it. A sender that is
-cancelled takes its batch with it.
+All ways share what is in `pipeline.sending`: slots (``num_consumers``), attempts (``timeout``) and
+back-off (``retry_on_failure``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from heliograph.errors import Problem, Reject, Retry
+from heliograph.errors import ConfigError, Problem, Reject, Retry
 from heliograph.otlp import Batch
-from heliograph.pipeline.backoff import Gate, Intervals
 from heliograph.pipeline.batching import Batcher, Sizes
-from heliograph.pipeline.component import ComponentConfig, Exporter, Settings
-from heliograph.pipeline.fields import Duration, Field
-from heliograph.pipeline.outcomes import Outcomes, passing
-
-PATIENCE = 5.0
-"""Seconds that a sender waits at most."""
-
-ROOM = 64 * 2**20
-"""Bytes that may wait for one exporter where ``queue_size`` is not written."""
-
-_SWEEP = 0.25
-_AT_ONCE = Intervals(initial=0.0)
-
-
-class RetryConfig(ComponentConfig):
-    """``retry_on_failure``: what happens after a failure that may pass."""
-
-    enabled: bool = Field(True, description="Try again here, while the sender waits.")
-    initial_interval: Duration = Field(
-        "5s", ge=0, description="Wait after the first failure of a batch."
-    )
-    multiplier: float = Field(1.5, ge=0, description="Growth of the wait from failure to failure.")
-    randomization_factor: float = Field(
-        0.5, ge=0, le=1, description="Spread of each wait, as a share of it in both directions."
-    )
-    max_interval: Duration = Field("30s", ge=0, description="Longest wait.")
-    max_elapsed_time: Duration | None = Field(
-        None, ge=0, description="Give up after so long; never when not given or 0."
-    )
-
-    def check(self) -> Iterator[Problem]:
-        limit = self.max_elapsed_time
-        if not self.enabled or not limit:
-            return
-        for name in ("initial_interval", "max_interval"):
-            value = getattr(self, name)
-            if limit < value:
-                yield Problem(
-                    "max_elapsed_time",
-                    f"is {limit:g}s, below {name} ({value:g}s)",
-                    fix=f"use {value:g}s or more, or 0 to never give up",
-                )
-
-
-class PartitionConfig(ComponentConfig):
-    """``sending_queue.batch.partition``."""
-
-    metadata_keys: list[str] = Field(
-        [], description="Merge only requests with equal values of these request metadata."
-    )
-
-
-class QueueBatchConfig(ComponentConfig):
-    """``sending_queue.batch``: merging in front of the exporter."""
-
-    flush_timeout: Duration = Field(
-        "200ms", gt=0, description="Longest wait of a request for the one in flight before it."
-    )
-    min_size: int = Field(8192, ge=0, description="Send at once when so much waits.")
-    max_size: int = Field(0, ge=0, description="Largest merged request; 0 for no bound.")
-    sizer: Literal["items", "bytes"] = Field(
-        "items", description="What min_size and max_size count."
-    )
-    partition: PartitionConfig = Field(
-        PartitionConfig(), description="What may be merged with what."
-    )
-
-    def check(self) -> Iterator[Problem]:
-        if self.max_size and self.max_size < self.min_size:
-            yield Problem(
-                "max_size",
-                f"is {self.max_size}, below min_size ({self.min_size})",
-                fix=f"use {self.min_size} or more, or 0 for no bound",
-            )
-
-
-class QueueConfig(ComponentConfig):
-    """``sending_queue``: concurrency, and who may wait for it."""
-
-    enabled: bool = Field(
-        True, description="Bound concurrency and waiting; without it every sender goes through."
-    )
-    num_consumers: int = Field(10, ge=1, description="Requests in flight at a time.")
-    queue_size: int | None = Field(
-        None,
-        ge=1,
-        description="Bound of what waits, counted by sizer; 64 MiB of requests when not given.",
-    )
-    sizer: Literal["requests", "items", "bytes"] = Field(
-        "requests", description="What queue_size counts."
-    )
-    block_on_overflow: bool = Field(
-        False, description="Let senders wait when the queue is full, instead of sending them away."
-    )
-    wait_for_result: bool = Field(
-        False, description="Acknowledge only what was delivered; so far always the case."
-    )
-    batch: QueueBatchConfig | None = Field(
-        None, description="Merge requests that wait; off when not given."
-    )
-    storage: str | None = Field(None, description="Extension that keeps what waits on disk.")
-
-    def check(self) -> Iterator[Problem]:
-        if self.storage is not None:
-            yield Problem(
-                "storage",
-                "is not supported yet: there is no journal on disk in this version",
-                fix="remove it; senders are told to try again until their data is delivered",
-            )
-
-
-class DeliveryConfig(ComponentConfig):
-    """What every exporter that sends over a network takes."""
-
-    timeout: Duration = Field("5s", ge=0, description="Bound of one attempt; 0 for none.")
-    retry_on_failure: RetryConfig = Field(
-        RetryConfig(), description="Back-off after failures that may pass."
-    )
-    sending_queue: QueueConfig = Field(
-        QueueConfig(), description="Concurrency, and who may wait for it."
-    )
-
-
-@dataclass(eq=False)
-class _Place:
-    """A batch that waits for a slot, or an attempt that waits for its end."""
-
-    task: asyncio.Task[None] | None
-    leave_by: float
-    turn: asyncio.Future[None] | None = None
-    expired: bool = False
+from heliograph.pipeline.component import ComponentId, Exporter, Settings
+from heliograph.pipeline.delivery_config import DeliveryConfig as DeliveryConfig
+from heliograph.pipeline.delivery_config import QueueBatchConfig
+from heliograph.pipeline.direct import Direct
+from heliograph.pipeline.journal import Journal, JournalQueue
+from heliograph.pipeline.journaled import Bounded, Journaled
+from heliograph.pipeline.pump import Pump
+from heliograph.pipeline.remembered import Remembered
+from heliograph.pipeline.sending import PATIENCE as PATIENCE
+from heliograph.pipeline.sending import Sending
 
 
 class Delivery:
-    """Waiting room, concurrency, time-out and back-off of one exporter."""
+    """Waiting, concurrency, time-out and back-off of one exporter.
 
-    def __init__(self, exporter: Exporter, config: DeliveryConfig, settings: Settings) -> None:
-        self._export = exporter.consume
+    Args:
+        journal: the journal of exporters that name no ``storage``; None where there is none.
+    """
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        config: DeliveryConfig,
+        settings: Settings,
+        journal: Journal | None = None,
+    ) -> None:
         self._exporter = exporter
-        self._clock = settings.clock
-        self._now = settings.clock.monotonic
-        self._name = str(settings.id)
-        self._outcomes = Outcomes(settings)
-        queue, retry = config.sending_queue, config.retry_on_failure
-        self._retry = retry
-        self._intervals = Intervals(
-            retry.initial_interval,
-            retry.multiplier,
-            retry.randomization_factor,
-            retry.max_interval,
-        )
-        self._gate = Gate(self._intervals if retry.enabled else _AT_ONCE, random.random)
-        self._timeout = config.timeout
-        self._free = queue.num_consumers if queue.enabled else 1 << 40
-        self._bound = ROOM if queue.queue_size is None else queue.queue_size
-        self._sizer = "bytes" if queue.queue_size is None else queue.sizer
-        self._block = queue.block_on_overflow
-        self._waiting_size = 0
-        self._turns: deque[_Place] = deque()
-        self._attempts: dict[int, _Place] = {}
-        self._serial = 0
-        self._sweeper: asyncio.Task[None] | None = None
-        self._batcher = self._make_batcher(queue.batch)
-        for name, read in (
-            ("queue_size", lambda: self._waiting_size),
-            ("queue_capacity", lambda: self._bound),
-            ("in_flight_requests", lambda: len(self._attempts)),
-        ):
-            settings.telemetry.gauge(f"otelcol_exporter_{name}", read, exporter=self._name)
+        self._settings = settings
+        self._queue = config.sending_queue
+        self._retries = config.retry_on_failure.enabled
+        self._journal = journal
+        self._sending = sending = Sending(exporter, config, settings)
+        self._kept: JournalQueue | None = None
+        self._leftovers: Pump | None = None
+        """Delivers what another configuration of this exporter left in the journal."""
+        self._way: Direct | Journaled | Remembered = Direct(sending)
+        self._batcher = self._make_batcher(self._queue.batch)
+        self._measured()
+
+    @property
+    def promise(self) -> str:
+        """What an acknowledgement means, for people; only after `start`."""
+        if isinstance(self._way, Remembered):
+            return "in memory, lost with the process"
+        if isinstance(self._way, Direct):
+            return "delivered"
+        after = self._queue.spill_after
+        return f"delivered, or on disk after {after:g} s" if after else "on disk"
 
     async def start(self) -> None:
+        """Open the exporter, and go on with what the journal has for it.
+
+        Raises: ConfigError.
+        """
+        self._kept = kept = self._storage()
+        self._way = self._choose(kept)
         await self._exporter.start()
+        await self._way.start()
+        if kept is not None:
+            self._sending.outcomes.restored(kept.restored)
+            if not isinstance(self._way, Journaled):
+                self._leftovers = Pump(self._sending, Bounded(kept, self._sending))
+                self._leftovers.start()
 
     async def consume(self, batch: Batch) -> None:
-        if self._batcher is None:
-            await self._deliver(batch)
-        else:
-            await self._batcher.consume(batch)
+        outcomes = self._sending.outcomes
+        outcomes.received(batch)
+        try:
+            if self._batcher is None:
+                await self._way.consume(batch)
+            else:
+                await self._batcher.consume(batch)
+        except Reject as error:
+            outcomes.rejected(batch, error)
+            raise
+        except (Retry, asyncio.CancelledError):
+            outcomes.returned(batch)
+            raise
 
     async def stop(self) -> None:
         if self._batcher is not None:
             await self._batcher.stop()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            self._sweeper = None
-        await self._exporter.stop()
+        try:
+            await self._way.stop()
+            if self._leftovers is not None:
+                await self._leftovers.stop()
+        finally:
+            await self._sending.alarms.stop()
+            await self._exporter.stop()
+
+    def _choose(self, kept: JournalQueue | None) -> Direct | Journaled | Remembered:
+        queue, sending = self._queue, self._sending
+        if queue.acknowledge == "memory":
+            return Remembered(sending, kept)
+        wanted = self._retries or queue.storage is not None
+        if kept is None or not queue.enabled or queue.wait_for_result or not wanted:
+            return Direct(sending)
+        return Journaled(sending, kept)
+
+    def _storage(self) -> JournalQueue | None:
+        """Return this exporter's queue in the journal that its configuration says."""
+        journal, storage = self._journal, self._queue.storage
+        if storage is not None:
+            type, _, name = storage.partition("/")
+            extension: Any = self._settings.extensions.get(ComponentId(type, name))
+            journal = getattr(extension, "journal", None)
+            if journal is None:
+                message = f"is '{storage}', which is no storage in service.extensions"
+                problem = Problem("sending_queue.storage", message, fix="list it there")
+                raise ConfigError([problem])
+        return None if journal is None else journal.queue(str(self._settings.id))
 
     def _make_batcher(self, config: QueueBatchConfig | None) -> Batcher | None:
         if config is None:
@@ -218,164 +136,32 @@ class Delivery:
         return Batcher(
             self._deliver,
             Sizes(config.min_size, config.max_size, config.flush_timeout),
-            self._clock,
+            self._settings.clock,
             keys=config.partition.metadata_keys,
             in_bytes=config.sizer == "bytes",
         )
 
     async def _deliver(self, batch: Batch) -> None:
-        arrived = started = self._now()
-        attempts = 0
-        delay = 0.0
-        while True:
-            if delay or not self._free or self._gate.failing:
-                await self._wait(batch, delay, arrived)
-                started = self._now()
-            else:
-                self._free -= 1
-            try:
-                await self._attempt(batch, started)
-            except Retry as error:
-                failure = error
-            except Reject as error:
-                self._outcomes.rejected(batch, error)
-                raise
-            except Exception as error:
-                failed = passing(error)
-                if failed is None:
-                    raise self._outcomes.broken(batch, error) from error
-                failure = failed
-            else:
-                if self._gate.failing:
-                    self._gate.succeeded()
-                self._outcomes.sent(batch)
-                return
-            finally:
-                self._release()
-            attempts += 1
-            delay = self._back_off(batch, failure, attempts, started, arrived)
+        await self._way.consume(batch)
 
-    async def _attempt(self, batch: Batch, started: float) -> None:
-        """Try once.
+    def _measured(self) -> None:
+        sending, telemetry = self._sending, self._settings.telemetry
+        for name, read in (
+            ("otelcol_exporter_queue_size", lambda: self._way.queue_size),
+            ("otelcol_exporter_queue_capacity", lambda: sending.room.bound),
+            ("otelcol_exporter_in_flight_requests", lambda: sending.attempts.in_flight),
+            ("heliograph_exporter_waiting_items", self._waiting),
+            ("heliograph_exporter_oldest_seconds", self._oldest),
+        ):
+            telemetry.gauge(name, read, exporter=sending.name)
 
-        Raises: Retry also when the exporter takes longer than the time-out.
-        """
-        if not self._timeout:
-            await self._export(batch)
-            return
-        place = _Place(asyncio.current_task(), started + self._timeout)
-        self._serial = serial = self._serial + 1
-        self._attempts[serial] = place
-        if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep())
-        try:
-            await self._export(batch)
-        except asyncio.CancelledError:
-            if place.expired and place.task is not None and not place.task.uncancel():
-                raise Retry(f"no answer within {self._timeout:g} s") from None
-            raise
-        finally:
-            del self._attempts[serial]
+    def _waiting(self) -> int:
+        """Items that were taken and are neither delivered nor dropped nor sent back."""
+        return self._way.waiting + (self._kept.items if self._kept is not None else 0)
 
-    async def _wait(self, batch: Batch, delay: float, arrived: float) -> None:
-        """Take a place in the waiting room for the back-off and until a slot is free.
-
-        Raises: Retry when the room is full, or the wait would be longer than the sender's.
-        """
-        now = self._now()
-        delay = max(delay, self._gate.wait(now))
-        leave_by = _leave_by(batch, arrived)
-        if now + delay > leave_by:
-            failure = self._outcomes.failing
-            raise Retry(failure.reason if failure else "the exporter is busy", after=delay)
-        if not delay and self._free:
-            self._free -= 1
-            return
-        size = self._size(batch)
-        if self._waiting_size and self._waiting_size + size > self._bound and not self._block:
-            self._outcomes.refused(batch)
-            raise Retry(f"too much waits for {self._name} already")
-        self._waiting_size += size
-        try:
-            if delay:
-                await self._clock.sleep(delay)
-            await self._slot(leave_by)
-        finally:
-            self._waiting_size -= size
-
-    async def _slot(self, leave_by: float) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        place = _Place(None, leave_by, turn)
-        self._turns.append(place)
-        if self._sweeper is None:
-            self._sweeper = asyncio.create_task(self._sweep())
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._release()
-            raise
-
-    def _release(self) -> None:
-        """Hand the slot to whoever waited longest."""
-        while self._turns:
-            turn = self._turns.popleft().turn
-            if turn is not None and not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-    async def _sweep(self) -> None:
-        """End attempts and waits whose time is over, for as long as there are some."""
-        tick = min(_SWEEP, self._timeout / 4) if self._timeout else _SWEEP
-        while self._attempts or self._turns:
-            await self._clock.sleep(tick)
-            now = self._now()
-            for place in list(self._attempts.values()):
-                if place.leave_by > now:
-                    break
-                if not place.expired and place.task is not None:
-                    place.expired = True
-                    place.task.cancel()
-            for place in [place for place in self._turns if place.leave_by <= now]:
-                self._turns.remove(place)
-                if place.turn is not None and not place.turn.done():
-                    place.turn.set_exception(Retry(f"{self._name} is busy"))
-        self._sweeper = None
-
-    def _back_off(
-        self, batch: Batch, failure: Retry, attempts: int, started: float, arrived: float
-    ) -> float:
-        """Note a failure that may pass; return the wait before the next attempt.
-
-        Raises: Retry when the sender will not wait that long, or does not want us to.
-        """
-        now = self._now()
-        self._gate.failed(started, now, failure.after)
-        self._outcomes.transient(failure.reason)
-        delay = max(
-            self._intervals.after(attempts, random.random),
-            failure.after or 0.0,
-            self._gate.wait(now),
-        )
-        end = _leave_by(batch, arrived)
-        if self._retry.max_elapsed_time:
-            end = min(end, arrived + self._retry.max_elapsed_time)
-        if not self._retry.enabled or now + delay > end:
-            self._outcomes.sent_back(batch)
-            raise Retry(failure.reason, failure.after or self._gate.wait(now) or None)
-        return delay
-
-    def _size(self, batch: Batch) -> int:
-        if self._sizer == "bytes":
-            return batch.nbytes
-        return 1 if self._sizer == "requests" else batch.items
-
-
-def _leave_by(batch: Batch, arrived: float) -> float:
-    """Return when the sender will have gone."""
-    deadline = batch.context.deadline
-    return arrived + PATIENCE if deadline is None else min(arrived + PATIENCE, deadline)
+    def _oldest(self) -> float:
+        """Seconds since the oldest acknowledged batch came that is not delivered."""
+        kept = None if self._kept is None else self._kept.oldest_ns
+        known = [time for time in (self._way.oldest_ns, kept) if time is not None]
+        now = self._settings.clock.time_ns()
+        return max((now - time) / 1e9 for time in known) if known else 0.0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, cast
 
 from heliograph._core import Answer, Call, GrpcClient, HttpClient, Outcome
-from heliograph.errors import ConfigError, Problem, Reject, Retry
+from heliograph.errors import ConfigError, Problem, Reject, Retry, TooLarge
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Authenticator, ComponentId, Settings
 from heliograph.pipeline.net_client import GrpcClientConfig, HttpClientConfig, bare
@@ -18,6 +20,10 @@ from heliograph.pipeline.sparingly import Sparingly
 
 NO_TIMEOUT = 86_400.0
 """Seconds that stand for "no time-out"."""
+
+_SIZE = re.compile(r"larger than|too large|exceeds|max.{0,20}size|size.{0,20}limit", re.IGNORECASE)
+"""How gRPC servers say that a message is too large: they have no code for it but
+RESOURCE_EXHAUSTED, which may also mean a quota."""
 
 Payload = TypeVar("Payload")
 Native = TypeVar("Native")
@@ -138,11 +144,12 @@ class Sender:
             "heliograph_exporter_dropped_{}", exporter=self._name, reason="partial_success"
         )
 
-    async def send(self, batch: Batch) -> None:
-        """Return when the other side has the batch.
+    async def send(self, batch: Batch) -> int:
+        """Return when the other side has the batch, all but so many items.
 
         Raises:
             Retry: it may be sent again.
+            TooLarge: parts of it may be taken.
             Reject: it will never be taken.
         """
         headers = list(self._auth.headers().items()) if self._auth else None
@@ -157,7 +164,8 @@ class Sender:
         if not outcome.ok:
             raise self._failure(batch, outcome)
         if outcome.rejected or outcome.message or outcome.json:
-            self._partial_success(batch, outcome)
+            return self._partial_success(batch, outcome)
+        return 0
 
     def _failure(self, batch: Batch, outcome: Outcome) -> Retry | Reject:
         said = outcome.message
@@ -168,19 +176,25 @@ class Sender:
         reason = ": ".join(part for part in parts if part)
         if outcome.retryable:
             return Retry(reason, outcome.retry_after)
-        return Reject(reason, outcome.code)
+        too_large = outcome.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+            outcome.code == Code.RESOURCE_EXHAUSTED and _SIZE.search(said)
+        )
+        return (TooLarge if too_large else Reject)(reason, outcome.code)
 
-    def _partial_success(self, batch: Batch, outcome: Outcome) -> None:
+    def _partial_success(self, batch: Batch, outcome: Outcome) -> int:
+        """Say and count what the other side did not take; return how many items."""
         rejected, said = outcome.rejected, outcome.message
         if outcome.json:
             rejected, said = _partial_success(outcome.json)
-        if rejected <= 0 and not said:
-            return
-        self._dropped[batch.signal].value += max(0, rejected)
+        rejected = min(max(0, rejected), batch.items)
+        if not rejected and not said:
+            return 0
+        self._dropped[batch.signal].value += rejected
         where = self._where[batch.signal]
         self._say.warning(
             "partial success", f"{where} did not take {rejected} of {batch.items} items: {said}"
         )
+        return rejected
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from heliograph.errors import DeliveryError, Reject, Retry
 from heliograph.otlp import Batch, Signal
-from heliograph.pipeline.component import Consumer, Settings
+from heliograph.pipeline.component import Consumer, Exporter, Settings
 from heliograph.pipeline.outcomes import INTERNAL, Outcomes, passing
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import ITEMS, Telemetry
@@ -110,28 +110,31 @@ class FanOut:
 class Outlet:
     """Counts what goes into an exporter that needs no `Delivery` around it."""
 
-    def __init__(self, exporter: Consumer, settings: Settings) -> None:
+    def __init__(self, exporter: Exporter, settings: Settings) -> None:
         self._export = exporter.consume
         self._outcomes = Outcomes(settings)
 
     async def consume(self, batch: Batch) -> None:
+        self._outcomes.received(batch)
         try:
-            await self._export(batch)
-        except Retry as error:
-            self._outcomes.transient(error.reason)
-            self._outcomes.sent_back(batch)
-            raise
+            lost = await self._export(batch) or 0
         except Reject as error:
             self._outcomes.rejected(batch, error)
             raise
+        except asyncio.CancelledError:
+            self._outcomes.returned(batch)
+            raise
         except Exception as error:
-            failure = passing(error)
+            failure = error if isinstance(error, Retry) else passing(error)
             if failure is None:
-                raise self._outcomes.broken(batch, error) from error
+                broken = self._outcomes.broken(batch, error)
+                self._outcomes.rejected(batch, broken)
+                raise broken from error
             self._outcomes.transient(failure.reason)
             self._outcomes.sent_back(batch)
+            self._outcomes.returned(batch)
             raise failure from error
-        self._outcomes.sent(batch)
+        self._outcomes.sent(batch, lost)
 
 
 def _again(failure: BaseException) -> Retry | None:

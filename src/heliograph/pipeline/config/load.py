@@ -10,6 +10,7 @@ from heliograph.pipeline.config.components import Components
 from heliograph.pipeline.config.expand import Expander
 from heliograph.pipeline.config.gates import parse
 from heliograph.pipeline.config.ids import parse_id
+from heliograph.pipeline.config.journal import JournalConfig
 from heliograph.pipeline.config.model import Config, Telemetry
 from heliograph.pipeline.config.names import suggestion
 from heliograph.pipeline.config.pipelines import Pipelines, unused
@@ -28,7 +29,7 @@ from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar,
 from heliograph.pipeline.registry import BrokenComponent, Registry
 
 Written = dict[Kind, dict[ComponentId, Entry]]
-SERVICE_KEYS = ("telemetry", "extensions", "pipelines", "components")
+SERVICE_KEYS = ("telemetry", "extensions", "pipelines", "components", "journal")
 _MIN_SECRET = 4
 
 
@@ -73,12 +74,13 @@ class Loader:
         self.warnings = self._tidy(self.warnings)
         if found is None or self.problems:
             return None
-        components, pipelines, extensions, telemetry = found
+        components, pipelines, extensions, telemetry, journal = found
         return Config(
             components=components.sound,
             pipelines=pipelines.result,
             extensions=extensions,
             telemetry=telemetry,
+            journal=journal,
             warnings=tuple(self.warnings),
             sources=tuple(self.sources),
             sets=tuple(self.sets),
@@ -97,7 +99,9 @@ class Loader:
         self.root = node
         self.resolved = True
 
-    def _check(self) -> tuple[Components, Pipelines, tuple[ComponentId, ...], Telemetry]:
+    def _check(
+        self,
+    ) -> tuple[Components, Pipelines, tuple[ComponentId, ...], Telemetry, JournalConfig]:
         sections = [*Kind, "service"]
         for key, entry in self.root.entries.items():
             if key not in sections:
@@ -109,6 +113,7 @@ class Loader:
         components.read()
         self.secrets = components.secrets
         telemetry = self._telemetry(service, components)
+        journal = self._journal(service, components)
         written = components.written
         extensions = self._extensions(service, list(written[Kind.EXTENSION]))
         self._references(written)
@@ -119,7 +124,7 @@ class Loader:
             pipelines.read(named.node, named.place)
         if not self.problems:
             self._unused(components, pipelines, extensions)
-        return components, pipelines, extensions, telemetry
+        return components, pipelines, extensions, telemetry, journal
 
     def _name(self) -> str:
         return public(self.sources[0]) if self.sources else "--config"
@@ -174,6 +179,13 @@ class Loader:
             return Telemetry()
         found = components.validated(TelemetryConfig, entry, ("service", "telemetry"))
         return normal(found) if isinstance(found, TelemetryConfig) else Telemetry()
+
+    def _journal(self, service: Mapping, components: Components) -> JournalConfig:
+        entry = service.entries.get("journal")
+        if entry is None or is_null(entry.node):
+            return JournalConfig()
+        found = components.validated(JournalConfig, entry, ("service", "journal"))
+        return found if isinstance(found, JournalConfig) else JournalConfig()
 
     def _extensions(
         self, service: Mapping, configured: Several[ComponentId]

@@ -10,6 +10,7 @@ from typing import Any
 from heliograph.errors import Place, Problem
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, ComponentId, Kind
+from heliograph.pipeline.config.journal import JournalConfig
 
 SIGNALS: Mapping[str, Signal] = {
     "traces": Signal.TRACES,
@@ -108,6 +109,7 @@ class Config:
     extensions: tuple[ComponentId, ...] = ()
     """The extensions that ``service.extensions`` starts, in order."""
     telemetry: Telemetry = field(default_factory=Telemetry)
+    journal: JournalConfig = field(default_factory=JournalConfig)
     warnings: tuple[Problem, ...] = ()
     sources: tuple[str, ...] = ()
     """What ``load`` was called with, for a reload."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from heliograph.pipeline.component import Kind
+from heliograph.pipeline.config.journal import JournalConfig
 from heliograph.pipeline.config.model import SIGNALS
 from heliograph.pipeline.config.telemetry import TelemetryConfig
 from heliograph.pipeline.registry import ALIASES, Registry, first_line, modules
@@ -28,11 +29,12 @@ def schema(registry: Registry) -> dict[str, Any]:
         for other in [name, *(a for (k, a), type in ALIASES.items() if k is kind and type == name)]:
             sections[kind]["patternProperties"][_ID % other] = entry
     telemetry = _add(definitions, "service.telemetry", TelemetryConfig)
+    journal = _add(definitions, "service.journal", JournalConfig)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of heliograph collector",
         "type": "object",
-        "properties": {**sections, "service": _service(telemetry)},
+        "properties": {**sections, "service": _service(telemetry, journal)},
         "required": ["receivers", "exporters", "service"],
         **_CLOSED,
         "$defs": definitions,
@@ -43,7 +45,7 @@ _CLOSED = {"additionalProperties": False}
 _IDS = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": ["string", "null"]}]}
 
 
-def _service(telemetry: dict[str, Any]) -> dict[str, Any]:
+def _service(telemetry: dict[str, Any], journal: dict[str, Any]) -> dict[str, Any]:
     pipeline = {
         "type": "object",
         "properties": {"receivers": _IDS, "processors": _IDS, "exporters": _IDS},
@@ -54,6 +56,7 @@ def _service(telemetry: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "telemetry": {"anyOf": [telemetry, {"type": "null"}]},
+            "journal": {"anyOf": [journal, {"type": "null"}]},
             "extensions": _IDS,
             "pipelines": {
                 "type": "object",

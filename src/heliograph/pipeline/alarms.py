@@ -1,0 +1,79 @@
+"""Many coarse deadlines for the price of one sleeping task.
+
+Almost every alarm is taken back before it rings, so that setting one must cost next to nothing: a
+dictionary entry, looked at each tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from heliograph.pipeline.component import Clock
+
+T = TypeVar("T")
+
+TICK = 0.25
+"""Seconds by which an alarm may ring late."""
+
+
+class Alarms:
+    """Calls back when a time has come, at most a tick late."""
+
+    def __init__(self, clock: Clock, tick: float = TICK) -> None:
+        self._clock = clock
+        self._tick = tick
+        self._set: dict[int, tuple[float, Callable[[], object]]] = {}
+        self._serial = 0
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def at(self, due: float, call: Callable[[], object]) -> int:
+        """Call when the clock has reached ``due``; return what `off` takes."""
+        self._serial += 1
+        self._set[self._serial] = (due, call)
+        if self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep())
+        return self._serial
+
+    def off(self, alarm: int) -> None:
+        """Take an alarm back; one that has rung is gone already."""
+        self._set.pop(alarm, None)
+
+    async def bound(self, due: float, work: Awaitable[T], late: Callable[[], Exception]) -> T:
+        """Return what ``work`` returns; cancel it when ``due`` has come, and raise ``late()``."""
+        task = asyncio.current_task()
+        assert task is not None
+        rang = False
+
+        def ring() -> None:
+            nonlocal rang
+            rang = True
+            task.cancel()
+
+        alarm = self.at(due, ring)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if rang and not task.uncancel():
+                raise late() from None
+            raise
+        finally:
+            self.off(alarm)
+
+    async def stop(self) -> None:
+        """Take all of them back."""
+        self._set.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+
+    async def _sweep(self) -> None:
+        while self._set:
+            await self._clock.sleep(self._tick)
+            now = self._clock.monotonic()
+            for alarm, (due, call) in list(self._set.items()):
+                if due <= now and self._set.pop(alarm, None) is not None:
+                    call()
+        self._sweeper = None

@@ -1,0 +1,186 @@
+"""Delivering what was acknowledged before it was delivered: from the journal, or from memory.
+
+::
+
+    queue ─take─▶ slot ─▶ attempt ─┬─ delivered, rejected, expired ─▶ done
+      ▲                            │ Retry
+      └──── put_back ◀─ back-off ◀─┘
+
+While the exporter fails, one record at a time asks whether it still does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from heliograph.errors import Reject, Retry
+from heliograph.otlp import Batch
+from heliograph.pipeline.sending import Sending
+
+MOST_RESTING = 1000
+"""Records that may wait for another attempt of their own; beyond, nothing new is taken."""
+
+
+class Record(Protocol):
+    """A batch of a queue."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def received_ns(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record in memory."""
+
+    id: int
+    batch: Batch
+    received_ns: int
+
+
+class Queue(Protocol):
+    """Where acknowledged batches wait: `pipeline.journal.JournalQueue`, or `MemoryQueue`."""
+
+    @property
+    def waiting(self) -> int:
+        """How many nobody has taken."""
+
+    async def take(self) -> Record | None:
+        """Return the oldest that waits."""
+
+    def done(self, id: int) -> None:
+        """Forget one that was taken."""
+
+    def put_back(self, id: int) -> None:
+        """Let one that was taken wait again."""
+
+    async def replace(self, id: int, batches: list[Batch]) -> bool:
+        """Let these wait instead of one that was taken; False when there is no room for them."""
+
+
+class Pump:
+    """Takes records while there are some and the exporter takes them."""
+
+    def __init__(self, sending: Sending, queue: Queue) -> None:
+        self._sending = sending
+        self._queue = queue
+        self._most = max(1, sending.queue.num_consumers - 1)
+        self._flying: set[asyncio.Task[None]] = set()
+        self._resting: dict[int, int] = {}
+        """Record to the alarm that ends its back-off."""
+        self._attempts: dict[int, int] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Something waits that did not before."""
+        self._changed.set()
+
+    async def idle(self) -> None:
+        """Return when nothing waits, rests or is in flight."""
+        while self._queue.waiting or self._resting or self._flying:
+            await self._next_change()
+
+    async def stop(self) -> None:
+        """Take nothing more, and put back what is not delivered."""
+        tasks = {*self._flying, *({self._task} if self._task else ())}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._task = None
+        for id, alarm in self._resting.items():
+            self._sending.alarms.off(alarm)
+            self._queue.put_back(id)
+        self._resting.clear()
+
+    async def _run(self) -> None:
+        sending = self._sending
+        while True:
+            busy = len(self._flying) >= (1 if sending.gate.failing else self._most)
+            if busy or not self._queue.waiting or len(self._resting) >= MOST_RESTING:
+                await self._next_change()
+                continue
+            closed = sending.gate.wait(sending.now())
+            if closed:
+                await sending.clock.sleep(closed)
+                continue
+            await sending.slots.acquire()
+            await self._launch()
+
+    async def _launch(self) -> None:
+        """Start an attempt in the slot that we have."""
+        record = None
+        try:
+            record = await self._queue.take()
+        finally:
+            if record is None:
+                self._sending.slots.release()
+        if record is not None:
+            task = asyncio.create_task(self.deliver(record))
+            self._flying.add(task)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._changed.set()
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def deliver(self, record: Record) -> None:
+        """Attempt a record that was taken, in the slot that the caller has."""
+        sending, id = self._sending, record.id
+        left = deque((record.batch,))
+        try:
+            await sending.attempt(left)
+        except Retry as error:
+            await self.failed(record, left, error)
+        except Reject as error:
+            sending.outcomes.rejected(record.batch, error)
+            self._forget(id)
+        except asyncio.CancelledError:
+            self._queue.put_back(id)
+            raise
+        else:
+            self._forget(id)
+
+    async def failed(self, record: Record, left: deque[Batch], error: Retry) -> None:
+        """Let what is left of a record wait, unless its time is over."""
+        sending, id = self._sending, record.id
+        sending.outcomes.transient(error.reason, "what is acknowledged waits")
+        most, age = sending.retry.max_elapsed_time, self._age(record)
+        if most and age >= most:
+            for batch in left:
+                sending.outcomes.expired(batch, age, error.reason)
+            self._forget(id)
+            return
+        if left[0] is not record.batch and await self._queue.replace(id, list(left)):
+            self._attempts.pop(id, None)
+            return
+        attempts = self._attempts[id] = self._attempts.get(id, 0) + 1
+        due = sending.now() + sending.back_off(attempts, error)
+        self._resting[id] = sending.alarms.at(due, lambda: self._rested(id))
+
+    def _rested(self, id: int) -> None:
+        self._resting.pop(id, None)
+        self._queue.put_back(id)
+        self._changed.set()
+
+    def _forget(self, id: int) -> None:
+        self._attempts.pop(id, None)
+        self._queue.done(id)
+
+    def _age(self, record: Record) -> float:
+        """Seconds since the record came; 0 where the machine's clock was set back."""
+        return max(0.0, (self._sending.clock.time_ns() - record.received_ns) / 1e9)

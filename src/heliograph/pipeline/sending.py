@@ -1,0 +1,109 @@
+"""What all ways of delivering share: slots, attempts, back-off, and the record of what became."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from heliograph.errors import Retry
+from heliograph.otlp import Batch
+from heliograph.pipeline.alarms import TICK, Alarms
+from heliograph.pipeline.attempts import ANY_NUMBER, Attempts, Slots
+from heliograph.pipeline.backoff import Gate, Intervals
+from heliograph.pipeline.component import Exporter, Settings
+from heliograph.pipeline.delivery_config import DeliveryConfig
+from heliograph.pipeline.outcomes import Outcomes
+
+PATIENCE = 5.0
+"""Seconds that a sender waits at most."""
+
+ROOM = 64 * 2**20
+"""Bytes that may wait in memory for one exporter where ``queue_size`` is not written."""
+
+_AT_ONCE = Intervals(initial=0.0)
+
+
+class Sending:
+    """One exporter's means."""
+
+    def __init__(self, exporter: Exporter, config: DeliveryConfig, settings: Settings) -> None:
+        queue, retry = config.sending_queue, config.retry_on_failure
+        self.name = str(settings.id)
+        self.clock = settings.clock
+        self.now = settings.clock.monotonic
+        self.outcomes = Outcomes(settings)
+        self.retry = retry
+        self.queue = queue
+        self.intervals = Intervals(
+            retry.initial_interval,
+            retry.multiplier,
+            retry.randomization_factor,
+            retry.max_interval,
+        )
+        self.gate = Gate(self.intervals if retry.enabled else _AT_ONCE, random.random)
+        self.slots = Slots(queue.num_consumers if queue.enabled else ANY_NUMBER)
+        shortest = min(x for x in (TICK * 4, config.timeout, queue.spill_after) if x)
+        self.alarms = Alarms(self.clock, min(TICK, shortest / 4))
+        self.attempts = Attempts(
+            exporter, self.outcomes, self.clock, self.alarms, timeout=config.timeout
+        )
+        self.room = Room(queue.queue_size, queue.sizer)
+
+    async def attempt(self, left: deque[Batch]) -> None:
+        """Deliver in the slot that the caller has, which is free afterwards; tell the gate.
+
+        Raises: as `Attempts.run`.
+        """
+        started = self.now()
+        try:
+            await self.attempts.run(left)
+        except Retry as error:
+            self.gate.failed(started, self.now(), error.after)
+            raise
+        finally:
+            self.slots.release()
+        if self.gate.failing:
+            self.gate.succeeded()
+
+    def back_off(self, attempts: int, failure: Retry) -> float:
+        """Return the wait after so many failed attempts of a batch."""
+        return max(
+            self.intervals.after(attempts, random.random),
+            failure.after or 0.0,
+            self.gate.wait(self.now()),
+        )
+
+    def leave_by(self, batch: Batch, arrived: float) -> float:
+        """Return when the sender will have gone."""
+        deadline = batch.context.deadline
+        return arrived + PATIENCE if deadline is None else min(arrived + PATIENCE, deadline)
+
+
+class Room:
+    """What waits in memory for one exporter, and the bound of it."""
+
+    def __init__(self, bound: int | None, sizer: str) -> None:
+        self.bound = ROOM if bound is None else bound
+        self._sizer = "bytes" if bound is None else sizer
+        self.used = 0
+        self.items = 0
+
+    def fits(self, batch: Batch) -> bool:
+        """Whether it may wait; one always may."""
+        return not self.used or self.used + self.measure(batch) <= self.bound
+
+    def enter(self, batch: Batch) -> None:
+        """It waits."""
+        self.used += self.measure(batch)
+        self.items += batch.items
+
+    def leave(self, batch: Batch) -> None:
+        """It waits no longer."""
+        self.used -= self.measure(batch)
+        self.items -= batch.items
+
+    def measure(self, batch: Batch) -> int:
+        """Return its size as the bound counts it."""
+        if self._sizer == "bytes":
+            return batch.nbytes
+        return 1 if self._sizer == "requests" else batch.items
