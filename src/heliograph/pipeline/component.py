@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from heliograph._core import Events
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
+from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.telemetry import Telemetry
 
 
@@ -137,15 +138,20 @@ class Settings:
     """Counters to add to, and the state of the process and of its exporters to read."""
     extensions: Mapping[ComponentId, Component] = field(default_factory=dict)
     """Started extensions by id, for authenticators and storage."""
+    listeners: Listeners = field(default_factory=Listeners)
+    """Sockets that listen already: handed in by systemd, or of the component before a reload."""
     failed: Callable[[BaseException], None] = lambda error: None
     """Report that this component cannot go on; the program drains and exits non-zero."""
 
 
 class Component(Protocol):
-    """The life of a component. ``stop`` is safe without ``start`` and safe twice.
+    """The life of a component. ``stop`` is safe without ``start`` and safe twice; a receiver may be
+    started again after it.
 
     A class that blocks (a client library without asyncio, heavy computation) says
-    ``blocking = True`` and is run on a thread and loop of its own; extensions cannot.
+    ``blocking = True`` and is run on a thread and loop of its own; extensions cannot. A receiver
+    that takes its sockets from ``settings.listeners`` says ``hands_over = True``: on a reload its
+    successor starts before it stops, so that nobody is refused.
     """
 
     signals: ClassVar[frozenset[Signal]]

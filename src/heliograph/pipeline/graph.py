@@ -6,9 +6,10 @@
                        │        (one pipeline)      └─▶ connector ─▶ other pipelines
                        └─▶ other pipelines of this receiver
 
-One instance a receiver, connector, exporter and extension id; one a processor and pipeline. With
-one branch, the next consumer is called directly. Started from the end to the front, so that
-whoever receives finds the rest ready, and stopped from the front to the end.
+One instance a receiver, connector, exporter and extension id; one a processor and pipeline. Each
+hands on through a `Joint`, of which an entry is one, so that a reload can exchange what is behind
+it. Started from the end to the front, so that whoever receives finds the rest ready, and stopped
+from the front to the end.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from heliograph.errors import ConfigError, Problem
 from heliograph.otlp import Signal
@@ -35,15 +36,16 @@ from heliograph.pipeline.component import (
 )
 from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, PipelineSpec
 from heliograph.pipeline.delivery import Delivery, DeliveryConfig
-from heliograph.pipeline.joints import Entry, FanOut, Outlet
+from heliograph.pipeline.joints import Entry, FanOut, Joint, Outlet
+from heliograph.pipeline.listeners import Listeners
+from heliograph.pipeline.nodes import Node, start, stop_stages
+from heliograph.pipeline.reuse import Outs, Reuse
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import State, Telemetry
 from heliograph.pipeline.threads import Home, OnThread
 
 DRAIN = 10.0
 """Seconds that stopping may take before what is left is cut off."""
-
-_GRACE = 1.0
 
 _STAGES = {
     Kind.EXTENSION: 0,
@@ -54,24 +56,22 @@ _STAGES = {
 }
 
 
-class Life(Protocol):
-    """What starts and stops."""
+@dataclass
+class Surroundings:
+    """What a graph shares with the one that takes over from it."""
 
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
+    edge: Edge
+    telemetry: Telemetry
+    clock: Clock
+    log: logging.Logger
+    listeners: Listeners
+    failed: asyncio.Future[None]
+    owners: dict[int, str] = field(default_factory=dict)
+    """The components' own objects, by `id`, and what they are called."""
+    modules: dict[str, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Node:
-    """One instance of a component; ``component`` has its life, ``consumer`` takes its batches."""
-
-    spec: ComponentSpec
-    component: Life
-    consumer: Any = None
-
-    @property
-    def path(self) -> str:
-        return _path(self.spec)
+    def __post_init__(self) -> None:
+        self.say = Sparingly(self.log, self.clock.monotonic)
 
 
 class Graph:
@@ -85,50 +85,56 @@ class Graph:
         telemetry: Telemetry | None = None,
         clock: Clock | None = None,
         log: logging.Logger | None = None,
+        listeners: Listeners | None = None,
+        before: tuple[Graph, Reuse] | None = None,
     ) -> None:
         """Build every component that a pipeline or ``service.extensions`` names; start none.
 
+        Args:
+            before: the running graph, in whose surroundings this one is built, and what it takes
+                over from it.
         Raises: ConfigError when components do not fit together.
         """
-        self.telemetry = telemetry or Telemetry()
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reuse: Reuse | None = None
+        if before is None:
+            self.surroundings = Surroundings(
+                edge,
+                telemetry or Telemetry(),
+                clock or SystemClock(),
+                log or logging.getLogger("heliograph"),
+                listeners or Listeners(),
+                asyncio.get_running_loop().create_future(),
+            )
+        else:
+            self.surroundings, self._reuse = before[0].surroundings, before[1]
+        self.config = config
+        self.telemetry = self.surroundings.telemetry
+        self.failed = self.surroundings.failed
         """Fails when a component says that it cannot go on."""
-        self._config = config
-        self._edge = edge
-        self._clock = clock or SystemClock()
-        self._log = log or logging.getLogger("heliograph")
-        self._say = Sparingly(self._log, self._clock.monotonic)
-        self._owners: dict[int, str] = {}
-        self._modules: dict[str, str] = {}
         self._extensions: dict[ComponentId, Component] = {}
         self._shared: dict[tuple[Kind, ComponentId], Node] = {}
         self._entrances: dict[PipelineId, Consumer] = {}
         self._opening: list[PipelineId] = []
-        self._stages: list[list[Node]] = [[], [], [], []]
+        self.stages: list[list[Node]] = [[], [], [], []]
         """Built from the end to the front; in the third, downstream components come first."""
-        self._edges: list[Edge] = []
         for id in config.extensions:
             node = self._make(config.component(Kind.EXTENSION, id))
             self._extensions[id] = cast(Component, node.component)
         for pipeline in config.pipelines.values():
             self._entrance(pipeline)
         self._receivers()
+        self._reuse = None
 
     async def start(self) -> None:
         """Start extensions, exporters, what is between, and receivers last.
 
         Raises: ConfigError with everything that could not be opened; what was started is stopped.
         """
-        problems: list[Problem] = []
-        for stage in self._stages:
-            for node in stage:
-                try:
-                    await node.component.start()
-                except ConfigError as error:
-                    problems += [self._placed(problem, node) for problem in error.problems]
+        for stage in self.stages:
+            problems = await start(stage)
             if problems:
                 await self.stop()
-                raise ConfigError(problems)
+                raise ConfigError(self.placed(problem, node) for node, problem in problems)
         self.telemetry.state = State.RUNNING
 
     async def stop(self, within: float = DRAIN) -> bool:
@@ -139,35 +145,11 @@ class Graph:
         """
         self.telemetry.state = State.DRAINING
         end = asyncio.get_running_loop().time() + within
-        extensions, exporters, between, receivers = self._stages
-        clean = await self._stop(receivers, end)
-        for node in reversed(between):
-            clean = await self._stop([node], end) and clean
-        clean = await self._stop(exporters, end) and clean
-        clean = await self._stop(extensions, end) and clean
-        while self._edges:
-            self._edges.pop().close()
-        return clean
+        return await stop_stages(self.stages, end, self.surroundings.log)
 
-    async def _stop(self, nodes: Sequence[Node], end: float) -> bool:
-        """Stop some components side by side; after the end they are cancelled."""
-        if not nodes:
-            return True
-        tasks = {asyncio.create_task(node.component.stop()): node for node in nodes}
-        left = max(0.0, end - asyncio.get_running_loop().time())
-        _, late = await asyncio.wait(tasks, timeout=left)
-        for task in late:
-            self._log.error("%s did not stop in time and was cut off", tasks[task].path)
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=_GRACE)
-        broken = [task for task in tasks if task not in late and task.exception()]
-        for task in broken:
-            self._log.error("%s failed to stop", tasks[task].path, exc_info=task.exception())
-        return not late and not broken
-
-    def _placed(self, problem: Problem, node: Node) -> Problem:
-        placed = self._config.placed(problem.under(node.path))
+    def placed(self, problem: Problem, node: Node) -> Problem:
+        """Return what a component found wrong, with its path and its place."""
+        placed = self.config.placed(problem.under(node.path))
         return placed if placed.place else replace(placed, place=node.spec.place)
 
     def blame(self, error: BaseException) -> str:
@@ -179,8 +161,8 @@ class Graph:
 
     def owner(self, frame: FrameType) -> str | None:
         """Name the component whose method, or whose module's code, a frame is; None if none's."""
-        named = self._owners.get(id(frame.f_locals.get("self")))
-        return named or self._modules.get(frame.f_globals.get("__name__", ""))
+        named = self.surroundings.owners.get(id(frame.f_locals.get("self")))
+        return named or self.surroundings.modules.get(frame.f_globals.get("__name__", ""))
 
     # From here on: building, from the exporters to the receivers.
 
@@ -196,15 +178,15 @@ class Graph:
         self._opening.append(pipeline.id)
         next = self._fan_out(pipeline.id, [self._outlet(id) for id in pipeline.exporters])
         for processor in reversed(pipeline.processors):
-            spec = self._config.component(Kind.PROCESSOR, processor)
-            next = self._make(spec, next, pipeline.id.signal).consumer
+            spec = self.config.component(Kind.PROCESSOR, processor)
+            next = self._make(spec, {None: next}, pipeline.id).consumer
         self._opening.pop()
         self._entrances[pipeline.id] = next
         return next
 
     def _outlet(self, id: ComponentId) -> tuple[str, Consumer]:
         """Return the exporter or connector at the end of a pipeline."""
-        spec = self._config.component(Kind.EXPORTER, id)
+        spec = self.config.component(Kind.EXPORTER, id)
         node = self._shared.get((spec.kind, id))
         if node is None:
             if spec.kind is Kind.CONNECTOR:
@@ -214,78 +196,92 @@ class Graph:
             self._shared[spec.kind, id] = node
         return str(id), node.consumer
 
-    def _feeds(self, id: ComponentId) -> dict[Signal, Consumer]:
+    def _feeds(self, id: ComponentId) -> dict[Signal | None, Consumer]:
         """Return a consumer for each signal that pipelines take from this receiver or connector."""
-        by_signal: dict[Signal, list[tuple[str, Consumer]]] = {}
-        for pipeline in self._config.pipelines.values():
+        by_signal: dict[Signal | None, list[tuple[str, Consumer]]] = {}
+        for pipeline in self.config.pipelines.values():
             if id in pipeline.receivers:
                 branch = (str(pipeline.id), self._entrance(pipeline))
                 by_signal.setdefault(pipeline.id.signal, []).append(branch)
         return {signal: self._fan_out(id, branches) for signal, branches in by_signal.items()}
 
     def _receivers(self) -> None:
-        for pipeline in self._config.pipelines.values():
+        for pipeline in self.config.pipelines.values():
             for id in pipeline.receivers:
-                spec = self._config.component(Kind.RECEIVER, id)
+                spec = self.config.component(Kind.RECEIVER, id)
                 if spec.kind is Kind.CONNECTOR or (spec.kind, id) in self._shared:
                     continue
-                next = {
-                    signal: Entry(
-                        consumer,
-                        signal,
-                        str(id),
-                        telemetry=self.telemetry,
-                        say=self._say,
-                        blame=self.blame,
-                    )
-                    for signal, consumer in self._feeds(id).items()
-                }
-                self._shared[spec.kind, id] = self._make(spec, next)
+                self._shared[spec.kind, id] = self._make(spec, self._feeds(id))
 
     def _fan_out(self, id: object, branches: list[tuple[str, Consumer]]) -> Consumer:
         return branches[0][1] if len(branches) == 1 else FanOut(str(id), branches, self.telemetry)
 
-    def _make(self, spec: ComponentSpec, next: Any = None, signal: Signal | None = None) -> Node:
-        """Build one instance, and what stands around it."""
+    def _make(
+        self, spec: ComponentSpec, outs: Outs | None = None, pipeline: PipelineId | None = None
+    ) -> Node:
+        """Return one instance and what stands around it, a new one where none can stay.
+
+        Args:
+            outs: where it hands on, by signal; a processor's is under None.
+        """
+        outs = outs or {}
+        node = self._reuse.find(spec, outs, pipeline) if self._reuse is not None else None
+        if node is None:
+            node = self._build(spec, outs, pipeline)
+            if self._reuse is not None:
+                self._reuse.made(node)
+        self.stages[_STAGES[spec.kind]].append(node)
+        return node
+
+    def _build(self, spec: ComponentSpec, outs: Outs, pipeline: PipelineId | None) -> Node:
         factory = spec.factory
-        takes = () if spec.kind in (Kind.EXPORTER, Kind.EXTENSION) else (next,)
+        owners, path = self.surroundings.owners, _path(spec)
+        joints = {signal: self._joint(spec, signal, next) for signal, next in outs.items()}
+        takes: tuple[Any, ...] = () if not _hands_on(spec) else (joints.get(None, joints),)
+        settings = self._settings(spec, pipeline, self.surroundings.edge)
+        edges: list[Edge] = []
         component: Any
         if getattr(factory, "blocking", False):
             main = asyncio.get_running_loop()
-            homes = tuple(_home(consumer, main) for consumer in takes)
+            takes = tuple(_home(consumer, main) for consumer in takes)
 
             def make(loop: asyncio.AbstractEventLoop) -> Component:
-                edge = Edge(loop, self._log)
-                self._edges.append(edge)
-                made: Component = factory(spec.config, self._settings(spec, signal, edge), *homes)
+                edges.append(Edge(loop, self.surroundings.log))
+                made: Component = factory(spec.config, replace(settings, edge=edges[-1]), *takes)
+                owners[id(made)] = path
                 return made
 
-            component = OnThread(_path(spec), make)
+            component = OnThread(path, make)
         else:
-            component = factory(spec.config, self._settings(spec, signal, self._edge), *takes)
-        self._owners[id(getattr(component, "component", component))] = _path(spec)
-        self._modules[spec.module.__name__] = f"{spec.kind.value}.{spec.id.type}"
-        node = Node(spec, component, component)
+            component = factory(spec.config, settings, *takes)
+            owners[id(component)] = path
+        self.surroundings.modules[spec.module.__name__] = f"{spec.kind.value}.{spec.id.type}"
+        life = consumer = component
         if spec.kind is Kind.EXPORTER:
-            settings = self._settings(spec, signal, self._edge)
             if isinstance(spec.config, DeliveryConfig):
-                delivery = Delivery(component, spec.config, settings)
-                node = Node(spec, delivery, delivery)
+                life = consumer = Delivery(component, spec.config, settings)
             else:
-                node = Node(spec, component, Outlet(component, settings))
-        self._stages[_STAGES[spec.kind]].append(node)
-        return node
+                consumer = Outlet(component, settings)
+        return Node(spec, life, consumer, pipeline, joints, edges)
 
-    def _settings(self, spec: ComponentSpec, signal: Signal | None, edge: Edge) -> Settings:
+    def _joint(self, spec: ComponentSpec, signal: Signal | None, next: Consumer) -> Joint:
+        if spec.kind is not Kind.RECEIVER or signal is None:
+            return Joint(next)
+        telemetry, say = self.telemetry, self.surroundings.say
+        receiver = str(spec.id)
+        return Entry(next, signal, receiver, telemetry=telemetry, say=say, blame=self.blame)
+
+    def _settings(self, spec: ComponentSpec, pipeline: PipelineId | None, edge: Edge) -> Settings:
         return Settings(
             id=spec.id,
             kind=spec.kind,
             log=logging.getLogger(f"heliograph.{_path(spec)}"),
             edge=edge,
-            signal=signal,
-            clock=self._clock,
+            signal=None if pipeline is None else pipeline.signal,
+            clock=self.surroundings.clock,
             telemetry=self.telemetry,
             extensions=self._extensions,
+            listeners=self.surroundings.listeners,
             failed=self._fail,
         )
 
@@ -300,6 +296,10 @@ class Graph:
 
 def _path(spec: ComponentSpec) -> str:
     return f"{spec.kind.value}.{spec.id}"
+
+
+def _hands_on(spec: ComponentSpec) -> bool:
+    return spec.kind not in (Kind.EXPORTER, Kind.EXTENSION)
 
 
 def _home(next: Any, main: asyncio.AbstractEventLoop) -> Any:

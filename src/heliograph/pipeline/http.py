@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from heliograph._core import compress
@@ -82,34 +85,51 @@ class Server:
         self._handler = handler
         self._log = log
         self._limits = limits or Limits()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises: OSError."""
-        self._server = await asyncio.start_server(
-            self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
-        )
+        self._servers = [
+            await asyncio.start_server(
+                self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
+            )
+        ]
 
     async def start_unix(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
-        """Listen on a Unix socket. Raises: OSError."""
-        self._server = await asyncio.start_unix_server(
-            self._connected, path, ssl=tls, limit=MAX_HEAD
-        )
+        """Listen on a Unix socket, whose path stays when it is closed. Raises: OSError."""
+        await self.start_on([_bound(path)], tls)
+
+    async def start_on(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen on sockets that are bound already, and close them at the end."""
+        for each in sockets:
+            options: dict[str, Any] = {"sock": each, "ssl": tls, "limit": MAX_HEAD}
+            if each.family != socket.AF_UNIX:
+                server = await asyncio.start_server(self._connected, **options)
+            else:
+                if sys.version_info >= (3, 13):
+                    options["cleanup_socket"] = False
+                server = await asyncio.start_unix_server(self._connected, **options)
+            self._servers.append(server)
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    def copies(self) -> list[socket.socket]:
+        """Return copies of the sockets that it listens on."""
+        return [each.dup() for server in self._servers for each in server.sockets]
 
     async def stop(self, grace: float = 2.0) -> None:
         """Stop listening, let answers under way finish for ``grace`` seconds, close the rest."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
-        self._server = None
+        while self._servers:
+            self._servers.pop().close()
         for task in self._idle:
             task.cancel()
         if self._connections:
@@ -123,7 +143,7 @@ class Server:
         assert task is not None
         self._connections.add(task)
         try:
-            while self._server is not None and await self._exchange(task, reader, writer):
+            while self._servers and await self._exchange(task, reader, writer):
                 pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self._log.debug("a connection ended in the middle of a request")
@@ -194,6 +214,21 @@ class Server:
             raise BadRequest(413, f"a body may have {MAX_BODY} bytes")
         await reader.readexactly(int(length))
         return request, keep
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a socket bound to a path; one that nobody serves any more is out of the way."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket() and made.connect_ex(str(path)):
+            path.unlink()
+        made.close()
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.bind(str(path))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def parse_head(head: bytes, peer: str = "") -> tuple[Request, str]:

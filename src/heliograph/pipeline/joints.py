@@ -1,4 +1,4 @@
-"""The small consumers between components: where batches enter, part, and leave."""
+"""The small consumers between components: where batches enter, go on, part, and leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,49 @@ from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import ITEMS, Telemetry
 
 
-class Entry:
+class Way:
+    """One way on from a joint, and how many batches are on it."""
+
+    __slots__ = ("consume", "emptied", "inside")
+
+    def __init__(self, next: Consumer) -> None:
+        self.consume = next.consume
+        self.inside = 0
+        self.emptied: asyncio.Event | None = None
+
+    async def empty(self) -> None:
+        """Return when nothing is on it any more; for a way that nobody takes from now on."""
+        if self.inside:
+            self.emptied = self.emptied or asyncio.Event()
+            await self.emptied.wait()
+
+
+class Joint:
+    """Hands on to the next component, which a reload may exchange while batches flow."""
+
+    def __init__(self, next: Consumer) -> None:
+        self.next = next
+        self._way = Way(next)
+
+    async def consume(self, batch: Batch) -> None:
+        way = self._way
+        way.inside += 1
+        try:
+            await way.consume(batch)
+        finally:
+            way.inside -= 1
+            if way.emptied is not None and not way.inside:
+                way.emptied.set()
+
+    def lead(self, next: Consumer) -> Way:
+        """Take another way from now on; return the old one, which may still have batches."""
+        old = self._way
+        self.next = next
+        self._way = Way(next)
+        return old
+
+
+class Entry(Joint):
     """Where a receiver's batches of one signal enter: counted, and fenced against bugs.
 
     Args:
@@ -30,7 +72,7 @@ class Entry:
         say: Sparingly,
         blame: Callable[[BaseException], str],
     ) -> None:
-        self._consume = next.consume
+        super().__init__(next)
         self._telemetry = telemetry
         self._say = say
         self._blame = blame
@@ -41,7 +83,7 @@ class Entry:
 
     async def consume(self, batch: Batch) -> None:
         try:
-            await self._consume(batch)
+            await super().consume(batch)
         except DeliveryError:
             self._refused.value += batch.items
             raise

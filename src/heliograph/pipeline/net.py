@@ -208,6 +208,7 @@ class Server(ComponentConfig):
             "unix": Path(self.endpoint) if is_unix else None,
             "host": address.host or _ANY.get(self.transport, ""),
             "port": address.port,
+            "socket": None,
             "include_metadata": self.include_metadata,
             "tls": self.tls and self.tls.settings(),
             "paths": [],

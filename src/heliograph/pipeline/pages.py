@@ -16,6 +16,7 @@ from heliograph.errors import ConfigError, Problem, Reject
 from heliograph.pipeline.component import Authenticator, ComponentId, Settings
 from heliograph.pipeline.fields import Secret
 from heliograph.pipeline.http import Handler, Limits, Request, Response, Server
+from heliograph.pipeline.listeners import Listening
 from heliograph.pipeline.net import HttpServer, TlsServer, parse_endpoint
 
 _NEVER = 365 * 86400.0
@@ -43,6 +44,7 @@ class Pages:
             keep_alive=config.keep_alives_enabled,
         )
         self._server = Server(self._answer, settings.log, limits)
+        self._listening: Listening | None = None
 
     @property
     def port(self) -> int:
@@ -57,17 +59,32 @@ class Pages:
         if config.tls is not None:
             self._certificates = Certificates(config.tls, self._settings.clock.monotonic())
         context = None if self._certificates is None else self._certificates.context
+        settings = self._settings
+        wanted = Listening(
+            f"{settings.kind.value}.{settings.id}",
+            str(settings.id),
+            config.endpoint,
+            config.transport,
+            self._server.copies,
+        )
         try:
-            if config.transport == "unix":
+            if given := settings.listeners.find(wanted):
+                await self._server.start_on(given, context)
+            elif config.transport == "unix":
                 await self._server.start_unix(Path(config.endpoint), context)
             else:
                 address = parse_endpoint(config.endpoint)
                 await self._server.start(address.host or None, address.port, context)
         except OSError as error:
             raise config.bind_problem(error) from error
+        settings.listeners.add(wanted)
+        self._listening = wanted
 
     async def stop(self) -> None:
         """Close."""
+        if self._listening is not None:
+            self._settings.listeners.remove(self._listening)
+            self._listening = None
         await self._server.stop()
 
     def _extension(self, name: str) -> Authenticator:

@@ -6,12 +6,12 @@ names under ``service.components`` is a component of the type that the file is c
 """
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from weakref import WeakValueDictionary
 
 from heliograph.pipeline.component import ComponentConfig, Kind
 
@@ -44,6 +44,10 @@ ALIASES: dict[tuple[Kind, str], str] = {
 """(section, other name) -> type."""
 
 
+_FILES: WeakValueDictionary[tuple[Path, bytes], ModuleType] = WeakValueDictionary()
+"""(file, text) -> module, for as long as something runs that came from it."""
+
+
 class BrokenComponent(Exception):
     """A component is registered, and cannot be used; the text says why."""
 
@@ -60,18 +64,18 @@ class Registry:
     def add_file(self, path: Path) -> list[Kind]:
         """Take the component of a Python file; return the sections that it can stand in.
 
+        The same text is the same module, so that a reload can tell what has changed.
         Raises: BrokenComponent.
         """
-        name = f"heliograph_component_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise BrokenComponent("no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise BrokenComponent(f"cannot be loaded: {type(error).__name__}: {error}") from error
+            text = path.read_bytes()
+        except OSError:
+            raise BrokenComponent("no such Python file") from None
+        key = (path.absolute(), text)
+        module = _FILES.get(key)
+        if module is None:
+            module = _FILES[key] = _module(path, text)
+        name = module.__name__
         kinds = [
             kind
             for kind in Kind
@@ -113,6 +117,22 @@ class Registry:
                 ) from error
             found = self._modules[key] = _sound(module, kind)
         return found
+
+
+def _module(path: Path, text: bytes) -> ModuleType:
+    """Run the text; compiled code that lies about is not looked at, since it may be of another."""
+    name = f"heliograph_component_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(text, path, "exec"), vars(module))  # noqa: S102 - the user's own component
+    except Exception as error:
+        if before is not None:
+            sys.modules[name] = before
+        raise BrokenComponent(f"cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
 
 
 def type_name(value: object) -> str:

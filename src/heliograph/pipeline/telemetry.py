@@ -80,6 +80,24 @@ class Telemetry:
         """Have ``read`` called whenever somebody looks."""
         self._gauges[name, tuple(sorted(labels.items()))] = read
 
+    def gauges(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]]:
+        """Return a copy of who is asked for which gauge, to be put back with `put_back`."""
+        return dict(self._gauges)
+
+    def put_back(
+        self, gauges: dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]]
+    ) -> None:
+        """Have those asked again that were when the copy was made."""
+        self._gauges = gauges
+
+    def forget(self, kind: str, id: str) -> None:
+        """Drop the gauges and the failure of a component that is gone; what it counted stays."""
+        self._gauges = {
+            key: read for key, read in self._gauges.items() if (kind, id) not in key[1]
+        }
+        if kind == "exporter":
+            self.failing.pop(id, None)
+
     def samples(self) -> Iterator[Sample]:
         """Read everything that has moved, and every gauge, by name."""
         for (name, labels), counter in sorted(self._counters.items(), key=lambda entry: entry[0]):

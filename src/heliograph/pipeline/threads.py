@@ -34,18 +34,26 @@ class Home:
 class OnThread:
     """A component on a thread; to the rest of the graph it looks like any other.
 
-    ``make`` builds it for the loop that it is given. The loop lives from ``start`` to ``stop``.
+    ``make`` builds it for the loop that it is given. The loop lives from ``start`` to ``stop``;
+    another start builds another one.
     """
 
     def __init__(self, name: str, make: Callable[[asyncio.AbstractEventLoop], Component]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self.component: Any = make(self._loop)
-        self.signals = self.component.signals
+        self._name = name
+        self._make = make
         self._main = asyncio.get_running_loop()
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.component: Any = self._make(self._loop)
+        self.signals = self.component.signals
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
 
     async def start(self) -> None:
+        if self._loop.is_closed():
+            self._set_up()
         self._thread.start()
         await _over(self.component.start(), self._loop)
 

@@ -121,6 +121,7 @@ class Door:
 
     def __init__(self) -> None:
         self._limits: dict[object, int] = {}
+        self._bases: dict[object, int] = {}
         self._refusals: dict[object, tuple[str, Seconds]] = {}
 
     @property
@@ -128,8 +129,13 @@ class Door:
         """Telemetry bytes that the core holds."""
         return admission().used
 
-    def bound(self, limiter: object, limit: int | None) -> None:
+    def base(self) -> int:
+        """Return the resident size without telemetry; with other limiters, when they started."""
+        return next(iter(self._bases.values()), max(0, resident() - self.used))
+
+    def bound(self, limiter: object, limit: int | None, base: int = 0) -> None:
         """Let the core hold so many bytes at most; None takes this limiter's bound away."""
+        _put(self._bases, limiter, None if limit is None else base)
         _put(self._limits, limiter, limit)
         admission().limit = min(self._limits.values(), default=None)
 
@@ -167,10 +173,10 @@ class Processor:
         self._refused = counter(f"otelcol_processor_memory_limiter_refused_{item}", processor=name)
 
     async def start(self) -> None:
-        self._base = resident()
+        self._base = DOOR.base()
         if self._base >= self._core.soft:
             raise ConfigError([self._too_small()])
-        DOOR.bound(self, self._core.limit - self._base)
+        DOOR.bound(self, self._core.limit - self._base, self._base)
         self._task = asyncio.create_task(self._watch())
 
     async def consume(self, batch: Batch) -> None:

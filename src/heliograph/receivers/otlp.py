@@ -11,6 +11,8 @@ Source: the Collector's otlpreceiver.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, cast
 
@@ -27,6 +29,7 @@ from heliograph.pipeline.component import (
     Settings,
 )
 from heliograph.pipeline.fields import Field
+from heliograph.pipeline.listeners import InTheWay, Listening
 from heliograph.pipeline.net import GrpcServer, HttpServer, Server
 
 PATIENCE = 5.0
@@ -103,6 +106,7 @@ class Receiver:
     signals: ClassVar[frozenset[Signal]] = frozenset(
         {Signal.TRACES, Signal.METRICS, Signal.LOGS, Signal.PROFILES}
     )
+    hands_over: ClassVar[bool] = True
 
     def __init__(self, config: Config, settings: Settings, next: Mapping[Signal, Consumer]) -> None:
         self.addresses: dict[str, str] = {}
@@ -117,7 +121,7 @@ class Receiver:
         self._refused = settings.telemetry.items(
             "otelcol_receiver_refused_{}", receiver=str(settings.id)
         )
-        self._servers: list[OtlpServer] = []
+        self._servers: list[tuple[OtlpServer, Listening]] = []
         self._in_flight: dict[asyncio.Task[None], tuple[OtlpRequest, float]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -130,6 +134,8 @@ class Receiver:
                 await self._listen(name, server)
             except ConfigError as error:
                 await self.stop()
+                if isinstance(error, InTheWay):
+                    raise
                 raise ConfigError([problem.under(path) for problem in error.problems]) from None
 
     async def _listen(self, name: str, server: Server) -> None:
@@ -139,16 +145,27 @@ class Receiver:
             native["paths"] = [path for path in server.paths() if path[1] in self._next]
         log, telemetry = self._settings.log, self._settings.telemetry
         handlers = (self._received, lambda text: log.warning("OTLP/%s %s", name, text), ask)
+        wanted = Listening(
+            f"receivers.{self._settings.id}",
+            f"{self._settings.id}/{name}",
+            server.endpoint,
+            server.transport,
+        )
         try:
-            # A name may have to be resolved.
-            started = await asyncio.to_thread(
-                OtlpServer, self._settings.edge.events, native, *handlers
-            )
+            with contextlib.ExitStack() as copies:
+                for given in self._settings.listeners.find(wanted):
+                    native["socket"] = copies.enter_context(given).fileno()
+                # A name may have to be resolved.
+                started = await asyncio.to_thread(
+                    OtlpServer, self._settings.edge.events, native, *handlers
+                )
         except OSError as error:
             raise server.bind_problem(error) from None
         except ValueError as error:
             raise ConfigError([Problem("response_headers", str(error))]) from None
-        self._servers.append(started)
+        wanted.share = lambda: [socket.socket(fileno=started.socket())]
+        self._settings.listeners.add(wanted)
+        self._servers.append((started, wanted))
         self.addresses[name] = started.address
         labels = {"receiver": str(self._settings.id), "transport": name}
         for index, reason in enumerate(("memory", "invalid")):
@@ -221,7 +238,9 @@ class Receiver:
         stopped = []
         while self._servers:
             done = self._loop.create_future()
-            self._servers.pop().stop(GRACE, _setter(done))
+            server, listening = self._servers.pop()
+            self._settings.listeners.remove(listening)
+            server.stop(GRACE, _setter(done))
             stopped.append(done)
         if stopped:
             await asyncio.gather(*stopped)

@@ -14,6 +14,7 @@ pub mod py;
 
 use std::io as stdio;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -46,6 +47,8 @@ pub enum Endpoint {
     /// Host (any when empty) and port (any when 0).
     Tcp(String, u16),
     Unix(PathBuf),
+    /// A socket that listens already; this is a copy of it.
+    Open(Arc<OwnedFd>),
 }
 
 /// Keep-alive of HTTP/2 connections. `None` is for ever.
@@ -143,6 +146,15 @@ enum Listener {
     Unix(UnixListener),
 }
 
+impl Listener {
+    fn copy(&self) -> stdio::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Unix(listener) => listener.as_fd().try_clone_to_owned(),
+        }
+    }
+}
+
 /// A server that listens from its start to its stop.
 pub struct Server {
     door: Arc<Door>,
@@ -150,6 +162,8 @@ pub struct Server {
     pub address: String,
     phase: watch::Sender<Phase>,
     ended: Mutex<Option<mpsc::Receiver<()>>>,
+    /// A copy of the socket that is listened on, until the stop.
+    socket: Mutex<Option<OwnedFd>>,
 }
 
 impl Server {
@@ -158,12 +172,21 @@ impl Server {
         let tls = settings.tls.clone().map(|tls| Tls::load(tls, settings.protocol)).transpose()?;
         let _runtime = runtime::handle().enter();
         let (listener, address) = bind(&settings.endpoint)?;
+        let socket = listener.copy()?;
         let door = Arc::new(Door { settings, handlers, counts: Default::default() });
         let (phase, receiver) = watch::channel(Phase::Run);
         let (alive, ended) = mpsc::channel(1);
         let phases = Phases { receiver, _alive: alive };
         runtime::handle().spawn(accept(door.clone(), listener, tls.map(Arc::new), phases));
-        Ok(Self { door, address, phase, ended: Mutex::new(Some(ended)) })
+        let (ended, socket) = (Mutex::new(Some(ended)), Mutex::new(Some(socket)));
+        Ok(Self { door, address, phase, ended, socket })
+    }
+
+    /// A copy of the socket that is listened on, for a server that takes over; an error once
+    /// stopped.
+    pub fn socket(&self) -> stdio::Result<OwnedFd> {
+        let socket = self.socket.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        socket.as_ref().ok_or(stdio::ErrorKind::NotConnected)?.try_clone()
     }
 
     pub fn door(&self) -> &Door {
@@ -171,16 +194,13 @@ impl Server {
     }
 
     /// Take nothing new, let what is in flight finish within `grace`, then close; call `done`
-    /// at the end.
+    /// at the end. The path of a Unix socket is its owner's to remove.
     pub fn stop(&self, grace: Duration, done: impl FnOnce() + Send + 'static) {
         let ended = self.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let Some(mut ended) = ended else { return done() };
         let phase = self.phase.clone();
         phase.send_replace(Phase::Drain);
-        if let Endpoint::Unix(path) = &self.door.settings.endpoint {
-            // Somebody may have removed it already.
-            let _ = std::fs::remove_file(path);
-        }
+        *self.socket.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
         runtime::handle().spawn(async move {
             if tokio::time::timeout(grace, ended.recv()).await.is_err() {
                 phase.send_replace(Phase::Kill);
@@ -193,11 +213,15 @@ impl Server {
 
 fn bind(endpoint: &Endpoint) -> stdio::Result<(Listener, String)> {
     match endpoint {
-        Endpoint::Tcp(host, port) => {
-            let listener = bind_tcp(host, *port)?;
+        Endpoint::Tcp(host, port) => listen_tcp(bind_tcp(host, *port)?),
+        Endpoint::Open(socket) => {
+            let socket = socket.try_clone()?;
+            let listener = std::os::unix::net::UnixListener::from(socket.try_clone()?);
+            // Only a Unix socket has an address of this kind.
+            let Ok(address) = listener.local_addr() else { return listen_tcp(socket.into()) };
             listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?.to_string();
-            Ok((Listener::Tcp(TcpListener::from_std(listener)?), address))
+            let path = address.as_pathname().unwrap_or("@".as_ref()).display().to_string();
+            Ok((Listener::Unix(UnixListener::from_std(listener)?), path))
         }
         Endpoint::Unix(path) => {
             // A socket that nobody serves any more is in the way; anything else is not ours.
@@ -209,6 +233,12 @@ fn bind(endpoint: &Endpoint) -> stdio::Result<(Listener, String)> {
             Ok((Listener::Unix(listener), path.display().to_string()))
         }
     }
+}
+
+fn listen_tcp(listener: std::net::TcpListener) -> stdio::Result<(Listener, String)> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?.to_string();
+    Ok((Listener::Tcp(TcpListener::from_std(listener)?), address))
 }
 
 fn bind_tcp(host: &str, port: u16) -> stdio::Result<std::net::TcpListener> {

@@ -1,5 +1,6 @@
 //! Python's view of the server.
 
+use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -198,6 +199,11 @@ impl PyServer {
         &self.server.address
     }
 
+    /// A copy of the socket that is listened on, as a descriptor that the caller closes.
+    fn socket(&self) -> PyResult<RawFd> {
+        Ok(self.server.socket()?.into_raw_fd())
+    }
+
     /// How many requests never reached `on_request`: (refused for want of memory, invalid).
     fn turned_away(&self) -> (u64, u64) {
         use std::sync::atomic::Ordering::Relaxed;
@@ -232,6 +238,15 @@ fn maybe(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>>
 fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let unix: Option<PathBuf> = get(settings, "unix")?;
     let (host, port): (String, u16) = (get(settings, "host")?, get(settings, "port")?);
+    let endpoint = match get::<Option<RawFd>>(settings, "socket")? {
+        None => unix.map_or(Endpoint::Tcp(host, port), Endpoint::Unix),
+        Some(fd) if fd < 0 => return Err(PyValueError::new_err("the socket is closed")),
+        Some(fd) => {
+            // SAFETY: it is not -1, and the caller keeps it open during this call.
+            let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+            Endpoint::Open(Arc::new(socket.try_clone_to_owned()?))
+        }
+    };
     let signals: Vec<PySignal> = get(settings, "signals")?;
     let paths: Vec<(String, PySignal)> = get(settings, "paths")?;
     let response_headers: Vec<(String, String)> = get(settings, "response_headers")?;
@@ -244,7 +259,7 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let tls: Option<Bound<'_, PyDict>> = get(settings, "tls")?;
     Ok(Settings {
         protocol: if get(settings, "grpc")? { Protocol::Grpc } else { Protocol::Http },
-        endpoint: unix.map_or(Endpoint::Tcp(host, port), Endpoint::Unix),
+        endpoint,
         signals: signals.into_iter().map(Into::into).collect(),
         paths: paths.into_iter().map(|(path, signal)| (path, signal.into())).collect(),
         max_bytes: get(settings, "max_bytes")?,

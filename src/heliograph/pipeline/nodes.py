@@ -1,0 +1,106 @@
+"""The instances that a graph consists of, and how several are started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from heliograph.errors import ConfigError, Problem
+from heliograph.otlp import Signal
+from heliograph.pipeline.component import ComponentId, Edge, Kind
+from heliograph.pipeline.config import ComponentSpec, PipelineId
+from heliograph.pipeline.joints import Joint
+
+_GRACE = 1.0
+"""Seconds that a component has to end after it was cut off."""
+
+
+class Life(Protocol):
+    """What starts and stops."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Key(NamedTuple):
+    """What tells a graph's instances apart: a processor has one in each pipeline."""
+
+    kind: Kind
+    id: ComponentId
+    pipeline: PipelineId | None = None
+
+    def __str__(self) -> str:
+        path = f"{self.kind.value}.{self.id}"
+        return path if self.pipeline is None else f"{path} in {self.pipeline}"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One instance of a component; ``component`` has its life, ``consumer`` takes its batches."""
+
+    spec: ComponentSpec
+    component: Life
+    consumer: Any = None
+    pipeline: PipelineId | None = None
+    joints: Mapping[Signal | None, Joint] = field(default_factory=dict)
+    """Where it hands on: by signal, or under None for a processor."""
+    edges: Sequence[Edge] = ()
+    """The edges of a thread of its own."""
+
+    @property
+    def path(self) -> str:
+        return f"{self.spec.kind.value}.{self.spec.id}"
+
+    @property
+    def key(self) -> Key:
+        return Key(self.spec.kind, self.spec.id, self.pipeline)
+
+
+async def start(nodes: Iterable[Node]) -> list[tuple[Node, Problem]]:
+    """Start some components; return everything that could not be opened."""
+    problems: list[tuple[Node, Problem]] = []
+    for node in nodes:
+        try:
+            await node.component.start()
+        except ConfigError as error:
+            problems += [(node, problem) for problem in error.problems]
+    return problems
+
+
+async def stop(nodes: Sequence[Node], end: float, log: logging.Logger) -> bool:
+    """Stop some components side by side; after ``end`` on the loop's clock they are cancelled.
+
+    True when all stopped in time and well.
+    """
+    if not nodes:
+        return True
+    loop = asyncio.get_running_loop()
+    tasks = {asyncio.create_task(node.component.stop()): node for node in nodes}
+    _, late = await asyncio.wait(tasks, timeout=max(0.0, end - loop.time()))
+    for task in late:
+        log.error("%s did not stop in time and was cut off", tasks[task].path)
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=_GRACE)
+    broken = [task for task in tasks if task not in late and task.exception()]
+    for task in broken:
+        log.error("%s failed to stop", tasks[task].path, exc_info=task.exception())
+    return not late and not broken
+
+
+async def stop_stages(stages: Sequence[Sequence[Node]], end: float, log: logging.Logger) -> bool:
+    """Stop receivers first, then what is between from the front, exporters, and extensions."""
+    extensions, exporters, between, receivers = stages
+    clean = await stop(receivers, end, log)
+    for node in reversed(between):
+        clean = await stop([node], end, log) and clean
+    clean = await stop(exporters, end, log) and clean
+    clean = await stop(extensions, end, log) and clean
+    for stage in stages:
+        for node in stage:
+            for edge in node.edges:
+                edge.close()
+    return clean
