@@ -1,9 +1,18 @@
 """What all tests share."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the state of collectors that tests start out of the home directory."""
+    state = tempfile.TemporaryDirectory(prefix="heliograph-state-")
+    os.environ["HELIOGRAPH_STATE_DIR"] = state.name
+    config.add_cleanup(state.cleanup)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,12 +16,18 @@ from typing import IO
 PROGRAM = "import sys; from heliograph.cli import main; sys.exit(main())"
 
 
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``heliograph`` to its end."""
+    line = [sys.executable, "-W", "error", "-c", PROGRAM, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+
 class Collector:
     """Runs from entering to leaving; what it writes is collected meanwhile."""
 
-    def __init__(self, config: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, config: Path, *more: str, env: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, "-W", "error", "-c", PROGRAM]
-        self._command += ["collector", "--config", str(config)]
+        self._command += ["collector", "--config", str(config), *more]
         self._env = {**os.environ, **(env or {})}
         self.out: list[str] = []
         self.err: list[str] = []

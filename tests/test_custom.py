@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "custom"
 
 
 def test_files_beside_the_configuration_run() -> None:
-    with Collector(EXAMPLE / "collector.yaml", {"HOSTNAME": "here"}) as collector:
+    with Collector(EXAMPLE / "collector.yaml", env={"HOSTNAME": "here"}) as collector:
         collector.until(lambda: len(collector.out) > 1)
         collector.signal()
         assert collector.wait() == 0

@@ -48,6 +48,9 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=_run)
     _source_options(parser, "")
+    parser.add_argument(
+        "--watch", action="store_true", help="reload when the configuration's files change"
+    )
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", description="instead of running the collector"
     )
@@ -62,7 +65,10 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     printing.add_argument("--mode", choices=["redacted", "unredacted"], default="redacted")
     printing.add_argument("--format", choices=["yaml", "json"], default="yaml")
     printing.add_argument("--validate", action=argparse.BooleanOptionalAction, default=True)
-    for command in (validate, printing):
+    reload = commands.add_parser("reload", help="have a running collector reload")
+    reload.set_defaults(run=_reload)
+    reload.add_argument("--socket", metavar="PATH", help="its control socket, as its log says")
+    for command in (validate, printing, reload):
         _source_options(command, "more_")
     components = commands.add_parser("components", help="list what a configuration can name")
     components.set_defaults(run=_components)
@@ -114,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if config is None:
         _say_problems(loader)
         return FAILED
-    return run(config)
+    return run(config, watch=arguments.watch)
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -142,6 +148,25 @@ def _print_config(arguments: argparse.Namespace) -> int:
         return FAILED
     show = printing.as_json if arguments.format == "json" else printing.as_yaml
     sys.stdout.write(show(loader, redacted=arguments.mode == "redacted"))
+    return OK
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    from heliograph.pipeline.control import ControlError, ask, running  # noqa: PLC0415 - heavy
+    from heliograph.pipeline.reuse import Change  # noqa: PLC0415 - heavy
+
+    sources = [*arguments.config, *arguments.more_config]
+    if not sources and arguments.socket is None:
+        _say("heliograph: which collector? Name its --config or its --socket")
+        return USAGE
+    try:
+        found = ask(running(sources, arguments.socket), "reload")
+    except ControlError as error:
+        _say(str(error))
+        return FAILED
+    notes = found.pop("notes")
+    for line in [*Change(**found).lines(), *notes]:
+        print(line)
     return OK
 
 

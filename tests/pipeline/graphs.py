@@ -18,7 +18,9 @@ from heliograph.pipeline.component import (
     Settings,
 )
 from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, PipelineSpec
+from heliograph.pipeline.exchange import Exchange
 from heliograph.pipeline.graph import Graph
+from heliograph.pipeline.reuse import Change
 from heliograph.testing import Sink, settings
 
 ALL = frozenset({Signal.TRACES, Signal.METRICS, Signal.LOGS})
@@ -41,17 +43,22 @@ class _Recorded:
         self.path = f"{settings.kind.value}.{settings.id}"
         self.settings = settings
         self.next = next
+        self.running = False
         self.told.made.setdefault(self.path, []).append(self)
 
     async def start(self) -> None:
+        self.running = True
         self.told.events.append(f"start {self.path}")
 
     async def stop(self) -> None:
+        self.running = False
         self.told.events.append(f"stop {self.path}")
 
 
 class PlainConfig(ComponentConfig, arbitrary_types_allowed=True):
     told: Told
+    version: int = 0
+    uses: str = ""
 
 
 class Receiver(_Recorded):
@@ -100,6 +107,7 @@ class World:
         pipelines: id -> (receivers, processors, exporters), each a string of ids.
         connectors: which of the ids are connectors.
         classes: a component's own class or (class, config), by path.
+        options: of the plain configuration, by path.
     """
 
     def __init__(
@@ -109,29 +117,12 @@ class World:
         connectors: str = "",
         extensions: str = "",
         classes: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         **graph: Any,
     ) -> None:
         self.told = Told()
-        self._classes = dict(classes or {})
-        self._components: dict[tuple[Kind, ComponentId], ComponentSpec] = {}
-        for id in connectors.split():
-            self._add(Kind.CONNECTOR, id)
-        for id in extensions.split():
-            self._add(Kind.EXTENSION, id)
-        specs = {}
-        for name, (receivers, processors, exporters) in pipelines.items():
-            for kind, ids in zip(
-                (Kind.RECEIVER, Kind.PROCESSOR, Kind.EXPORTER),
-                (receivers, processors, exporters),
-                strict=True,
-            ):
-                for id in ids.split():
-                    if id not in connectors.split():
-                        self._add(kind, id)
-            signal, _, rest = name.partition("/")
-            id_ = PipelineId(_SIGNALS[signal], rest)
-            specs[id_] = PipelineSpec(id_, _ids(receivers), _ids(processors), _ids(exporters), HERE)
-        self.config = Config(self._components, specs, extensions=_ids(extensions))
+        self._modules: dict[tuple[str, Any], types.ModuleType] = {}
+        self.config = self._configure(pipelines, connectors, extensions, classes, options)
         self.edge = Edge(asyncio.get_running_loop(), settings().log)
         try:
             self.graph = Graph(self.config, self.edge, **graph)
@@ -147,28 +138,80 @@ class World:
         await self.graph.stop()
         self.edge.close()
 
+    async def reload(
+        self,
+        pipelines: Mapping[str, tuple[str, str, str]],
+        *,
+        connectors: str = "",
+        extensions: str = "",
+        classes: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        retire: bool = True,
+    ) -> Change:
+        """Let a graph of another description take over; without ``retire`` the old one lingers."""
+        config = self._configure(pipelines, connectors, extensions, classes, options)
+        self.exchange = Exchange(self.graph)
+        self.graph = await self.exchange.start(config)
+        change = self.exchange.switch()
+        if retire:
+            await self.exchange.retire()
+        return change
+
     def one(self, path: str) -> Any:
         """The only instance at a path."""
         (made,) = self.told.made[path]
         return made
 
+    def last(self, path: str) -> Any:
+        """The newest instance at a path."""
+        return self.told.made[path][-1]
+
     def sink(self, exporter: str) -> Sink:
         return self.one(f"exporters.{exporter}").sink  # type: ignore[no-any-return]
 
     async def send(self, batch: Batch, receiver: str = "in") -> None:
-        await self.one(f"receivers.{receiver}").send(batch)
+        await self.last(f"receivers.{receiver}").send(batch)
 
-    def _add(self, kind: Kind, id: str) -> None:
-        cls = self._classes.get(f"{kind.value}.{id}", CLASSES[kind])
-        config: Any = PlainConfig(told=self.told)
-        if isinstance(cls, tuple):
-            cls, config = cls
-        module = types.ModuleType(id)
-        setattr(module, kind.class_name, cls)
-        component_id = _ids(id)[0]
-        self._components[kind, component_id] = ComponentSpec(
-            component_id, kind, module, config, HERE
-        )
+    def _configure(
+        self,
+        pipelines: Mapping[str, tuple[str, str, str]],
+        connectors: str,
+        extensions: str,
+        classes: Mapping[str, Any] | None,
+        options: Mapping[str, Mapping[str, Any]] | None,
+    ) -> Config:
+        components: dict[tuple[Kind, ComponentId], ComponentSpec] = {}
+
+        def add(kind: Kind, id: str) -> None:
+            path = f"{kind.value}.{id}"
+            cls = (classes or {}).get(path, CLASSES[kind])
+            config: Any = PlainConfig(told=self.told, **(options or {}).get(path, {}))
+            if isinstance(cls, tuple):
+                cls, config = cls
+            module = self._modules.setdefault((path, cls), types.ModuleType(id))
+            setattr(module, kind.class_name, cls)
+            component_id = _ids(id)[0]
+            spec = ComponentSpec(component_id, kind, module, config, HERE)
+            components[kind, component_id] = spec
+
+        for id in connectors.split():
+            add(Kind.CONNECTOR, id)
+        for id in extensions.split():
+            add(Kind.EXTENSION, id)
+        specs = {}
+        for name, (receivers, processors, exporters) in pipelines.items():
+            for kind, ids in zip(
+                (Kind.RECEIVER, Kind.PROCESSOR, Kind.EXPORTER),
+                (receivers, processors, exporters),
+                strict=True,
+            ):
+                for id in ids.split():
+                    if id not in connectors.split():
+                        add(kind, id)
+            signal, _, rest = name.partition("/")
+            id_ = PipelineId(_SIGNALS[signal], rest)
+            specs[id_] = PipelineSpec(id_, _ids(receivers), _ids(processors), _ids(exporters), HERE)
+        return Config(components, specs, extensions=_ids(extensions))
 
 
 def _ids(text: str) -> tuple[ComponentId, ...]:

@@ -165,15 +165,6 @@ def test_a_world_that_does_not_fit_is_printed_with_its_place(tmp_path: Path) -> 
     assert "Traceback" not in told
 
 
-def test_sighup_changes_nothing_yet(tmp_path: Path) -> None:
-    with Collector(write(tmp_path)) as collector:
-        collector.until(lambda: collector.says("ready"))
-        collector.signal(signal.SIGHUP)
-        collector.until(lambda: collector.says("cannot reload"))
-        collector.signal()
-        assert collector.wait() == 0
-
-
 def test_the_log_as_json_from_a_level_on(tmp_path: Path) -> None:
     telemetry = "{logs: {level: info, encoding: json, initial_fields: {zone: a}}}"
     with Collector(write(tmp_path, telemetry=telemetry)) as collector:

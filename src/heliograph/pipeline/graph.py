@@ -15,9 +15,10 @@ from the front to the end.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, cast
@@ -38,7 +39,7 @@ from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, Pipeli
 from heliograph.pipeline.delivery import Delivery, DeliveryConfig
 from heliograph.pipeline.joints import Entry, FanOut, Joint, Outlet
 from heliograph.pipeline.listeners import Listeners
-from heliograph.pipeline.nodes import Node, start, stop_stages
+from heliograph.pipeline.nodes import STAGES, Node, start, stop_stages
 from heliograph.pipeline.reuse import Outs, Reuse
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import State, Telemetry
@@ -46,14 +47,6 @@ from heliograph.pipeline.threads import Home, OnThread
 
 DRAIN = 10.0
 """Seconds that stopping may take before what is left is cut off."""
-
-_STAGES = {
-    Kind.EXTENSION: 0,
-    Kind.EXPORTER: 1,
-    Kind.CONNECTOR: 2,
-    Kind.PROCESSOR: 2,  # with the connectors, because a connector may stand before a processor
-    Kind.RECEIVER: 3,
-}
 
 
 @dataclass
@@ -230,7 +223,7 @@ class Graph:
             node = self._build(spec, outs, pipeline)
             if self._reuse is not None:
                 self._reuse.made(node)
-        self.stages[_STAGES[spec.kind]].append(node)
+        self.stages[STAGES[spec.kind]].append(node)
         return node
 
     def _build(self, spec: ComponentSpec, outs: Outs, pipeline: PipelineId | None) -> Node:
@@ -262,7 +255,7 @@ class Graph:
                 life = consumer = Delivery(component, spec.config, settings)
             else:
                 consumer = Outlet(component, settings)
-        return Node(spec, life, consumer, pipeline, joints, edges)
+        return Node(spec, life, consumer, component, pipeline, joints, edges)
 
     def _joint(self, spec: ComponentSpec, signal: Signal | None, next: Consumer) -> Joint:
         if spec.kind is not Kind.RECEIVER or signal is None:
@@ -284,6 +277,11 @@ class Graph:
             listeners=self.surroundings.listeners,
             failed=self._fail,
         )
+
+    @property
+    def nodes(self) -> Iterator[Node]:
+        """Every instance, from the end to the front."""
+        return itertools.chain(*self.stages)
 
     def _fail(self, error: BaseException) -> None:
         """A component cannot go on; it may say so from a thread of its own."""

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from heliograph.pipeline.config import LogsTelemetry
@@ -86,23 +87,48 @@ class Sampling(logging.Filter):
         return beyond <= 0 or (self._thereafter > 0 and beyond % self._thereafter == 0)
 
 
-def set_up(config: LogsTelemetry) -> logging.Logger:
-    """Direct the log of all components as ``service.telemetry.logs`` says; return its root.
+def open_handlers(config: LogsTelemetry) -> list[logging.Handler]:
+    """Return what writes lines as ``service.telemetry.logs`` says.
 
     Raises: OSError when a file cannot be written.
     """
+    format: logging.Formatter = ConsoleFormat()
+    if config.encoding == "json":
+        format = JsonFormat(dict(config.initial_fields))
+    made: list[logging.Handler] = []
+    try:
+        for path in config.output_paths:
+            handler = _handler(path)
+            handler.setFormatter(format)
+            if config.sampling:
+                handler.addFilter(Sampling(config))
+            made.append(handler)
+    except OSError:
+        close(made)
+        raise
+    return made
+
+
+def close(handlers: Iterable[logging.Handler]) -> None:
+    """Close what will not be used."""
+    for handler in handlers:
+        handler.close()
+
+
+def set_up(
+    config: LogsTelemetry, handlers: Sequence[logging.Handler] | None = None
+) -> logging.Logger:
+    """Direct the log of all components as ``service.telemetry.logs`` says; return its root.
+
+    Raises: OSError when a file cannot be written; the log is as it was then.
+    """
     log = logging.getLogger("heliograph")
-    for old in list(log.handlers):
-        log.removeHandler(old)
-        old.close()
-    fields = dict(config.initial_fields)
-    format = JsonFormat(fields) if config.encoding == "json" else ConsoleFormat()
-    for path in config.output_paths:
-        handler = _handler(path)
-        handler.setFormatter(format)
-        if config.sampling:
-            handler.addFilter(Sampling(config))
+    old = list(log.handlers)
+    for handler in open_handlers(config) if handlers is None else handlers:
         log.addHandler(handler)
+    for handler in old:
+        log.removeHandler(handler)
+    close(old)
     log.setLevel(_LEVELS.get(config.level.lower(), logging.INFO))
     log.propagate = False
     return log

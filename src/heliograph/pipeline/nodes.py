@@ -14,6 +14,15 @@ from heliograph.pipeline.component import ComponentId, Edge, Kind
 from heliograph.pipeline.config import ComponentSpec, PipelineId
 from heliograph.pipeline.joints import Joint
 
+STAGES = {
+    Kind.EXTENSION: 0,
+    Kind.EXPORTER: 1,
+    Kind.CONNECTOR: 2,
+    Kind.PROCESSOR: 2,  # with the connectors, because a connector may stand before a processor
+    Kind.RECEIVER: 3,
+}
+"""Started in this order, stopped in the other."""
+
 _GRACE = 1.0
 """Seconds that a component has to end after it was cut off."""
 
@@ -44,6 +53,8 @@ class Node:
     spec: ComponentSpec
     component: Life
     consumer: Any = None
+    inner: Any = None
+    """The component without what stands around it."""
     pipeline: PipelineId | None = None
     joints: Mapping[Signal | None, Joint] = field(default_factory=dict)
     """Where it hands on: by signal, or under None for a processor."""
@@ -57,6 +68,19 @@ class Node:
     @property
     def key(self) -> Key:
         return Key(self.spec.kind, self.spec.id, self.pipeline)
+
+    def close(self) -> None:
+        """Close what was opened for it, after its stop."""
+        for edge in self.edges:
+            edge.close()
+
+
+def staged(nodes: Iterable[Node]) -> list[list[Node]]:
+    """Return the nodes by stage, those of a stage in the order in which they come."""
+    stages: list[list[Node]] = [[] for _ in set(STAGES.values())]
+    for node in nodes:
+        stages[STAGES[node.spec.kind]].append(node)
+    return stages
 
 
 async def start(nodes: Iterable[Node]) -> list[tuple[Node, Problem]]:
@@ -101,6 +125,5 @@ async def stop_stages(stages: Sequence[Sequence[Node]], end: float, log: logging
     clean = await stop(extensions, end, log) and clean
     for stage in stages:
         for node in stage:
-            for edge in node.edges:
-                edge.close()
+            node.close()
     return clean

@@ -85,16 +85,17 @@ class Reuse:
         keys = {*self._nodes, *self._made} - set(self._kept)
         return {str(key.id) for key in keys if key.kind is Kind.EXTENSION}
 
-    def is_kept(self, node: Node) -> bool:
-        return self._kept.get(node.key) is node
-
     def new(self) -> list[Node]:
         """Return what was built."""
         return list(self._made.values())
 
-    def leaving(self, node: Node) -> bool:
-        """Whether a node of the old graph is not in the new one."""
-        return node.key not in self._kept
+    def staying(self) -> list[Node]:
+        """Return what runs and stays."""
+        return list(self._kept.values())
+
+    def leaving(self) -> list[Node]:
+        """Return what ran and does not stay."""
+        return [node for key, node in self._nodes.items() if key not in self._kept]
 
     def switch(self) -> list[Way]:
         """Let what stays lead to the new graph; return the ways that were left."""
@@ -130,5 +131,3 @@ class Change:
 
 def _names(keys: Iterable[Key]) -> tuple[str, ...]:
     return tuple(sorted(map(str, keys)))
-
-

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from typing import IO
 
 from heliograph._core import keep_freed_memory
 from heliograph.errors import ConfigError
+from heliograph.pipeline import changes
+from heliograph.pipeline.activation import inherited, notify
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
+from heliograph.pipeline.control import Control
 from heliograph.pipeline.graph import DRAIN, Graph
+from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
+from heliograph.pipeline.reload import Reloader
 from heliograph.pipeline.sparingly import Sparingly
+from heliograph.pipeline.state import CONTROL, StateDirectory, claim
 from heliograph.pipeline.watch import LoopWatch
 
 OK = 0
 FAILED = 1
 
 
-def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) -> int:
+def run(
+    config: Config, *, drain: float = DRAIN, watch: bool = False, errors: IO[str] | None = None
+) -> int:
     """Run until SIGTERM, SIGINT or a component's failure; return the exit status.
+
+    SIGHUP, the control socket and, with ``watch``, a change of its files reload the configuration.
 
     0 after a signal and a clean stop; 1 when the world does not fit the configuration (printed to
     ``errors``), when a component failed, or when draining took longer than ``drain`` seconds. A
@@ -39,34 +52,82 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
         log.warning("%s", problem)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_serve(config, log, drain))
+            return runner.run(_serve(config, log, drain, watch))
     except ConfigError as error:
         placed = ConfigError(config.placed(problem) for problem in error.problems)
         print(placed, file=errors or sys.stderr)
         return FAILED
 
 
-async def _serve(config: Config, log: logging.Logger, drain: float) -> int:
+async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool) -> int:
     loop = asyncio.get_running_loop()
+    listeners = Listeners(inherited(os.environ, log))
     edge = Edge(loop, log)
+    state = _state(config, log)
     try:
-        graph = Graph(config, edge, log=log)
-        watch = LoopWatch(graph.owner, graph.telemetry, Sparingly(log, loop.time))
+        graph = Graph(config, edge, log=log, listeners=listeners)
+        held = LoopWatch(graph.owner, graph.telemetry, Sparingly(log, loop.time))
         ended = asyncio.Event()
         hurry = asyncio.Event()
-        _on_signals(loop, log, ended, hurry)
+        reloader = Reloader(graph, log)
+        _on_signals(loop, log, ended, hurry, reloader)
         try:
             await graph.start()
             gc.collect()
             gc.freeze()  # a full collection of all that was imported would hold the loop
-            watch.start()
-            _introduce(config, log)
-            status = await _until(ended, graph, log)
-            return status if await _drain(graph, hurry, drain, log) else FAILED
+            held.start()
+            async with _reloading(reloader, state, log, watch):
+                for given in listeners.unused():
+                    log.warning("nobody uses the socket %s, which was handed in", given)
+                _introduce(config, log)
+                notify("READY=1")
+                status = await _until(ended, graph, log)
+                notify("STOPPING=1")
+            return status if await _drain(reloader, hurry, drain, log) else FAILED
         finally:
-            watch.stop()
+            held.stop()
     finally:
         edge.close()
+        if state is not None:
+            state.release()
+
+
+def _state(config: Config, log: logging.Logger) -> StateDirectory | None:
+    try:
+        return claim(config.sources)
+    except OSError as error:
+        fix = "set HELIOGRAPH_STATE_DIR to a directory that can be written"
+        log.warning("no control socket: %s; %s", error, fix)
+        return None
+
+
+@contextlib.asynccontextmanager
+async def _reloading(
+    reloader: Reloader, state: StateDirectory | None, log: logging.Logger, watch: bool
+) -> AsyncIterator[None]:
+    """Have others ask for reloads, and files if they are to be watched."""
+    control = None
+    if state is not None:
+        handlers = {"reload": lambda _: reloader.reload("control socket")}
+        control = Control(state.path / CONTROL, handlers, log)
+        try:
+            await control.start()
+        except OSError as error:
+            log.warning("no control socket: %s", error)
+        else:
+            log.info("control socket: %s", control.path)
+    watching = None
+    if watch:
+        changed = changes.watch(lambda: reloader.files, lambda: reloader.try_to("--watch"))
+        watching = asyncio.create_task(changed)
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        if control is not None:
+            await control.stop()
 
 
 def _on_signals(
@@ -74,6 +135,7 @@ def _on_signals(
     log: logging.Logger,
     ended: asyncio.Event,
     hurry: asyncio.Event,
+    reloader: Reloader,
 ) -> None:
     def end(name: str) -> None:
         if ended.is_set():
@@ -85,10 +147,7 @@ def _on_signals(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number.name)
-    loop.add_signal_handler(
-        signal.SIGHUP,
-        lambda: log.warning("SIGHUP: this version cannot reload; restart to apply changes"),
-    )
+    loop.add_signal_handler(signal.SIGHUP, reloader.soon, "SIGHUP")
 
 
 def _introduce(config: Config, log: logging.Logger) -> None:
@@ -110,9 +169,11 @@ async def _until(ended: asyncio.Event, graph: Graph, log: logging.Logger) -> int
     return FAILED
 
 
-async def _drain(graph: Graph, hurry: asyncio.Event, seconds: float, log: logging.Logger) -> bool:
+async def _drain(
+    reloader: Reloader, hurry: asyncio.Event, seconds: float, log: logging.Logger
+) -> bool:
     """Stop the graph; a second signal cuts it short."""
-    stopping = asyncio.create_task(graph.stop(seconds))
+    stopping = asyncio.create_task(reloader.stop(seconds))
     hurried = asyncio.create_task(hurry.wait())
     await asyncio.wait([stopping, hurried], return_when=asyncio.FIRST_COMPLETED)
     hurried.cancel()

@@ -21,6 +21,10 @@ ITEMS = {
 """What the items of a signal are called in metric names."""
 
 
+Gauges = dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]]
+"""(name, labels) -> whom to ask."""
+
+
 class State(StrEnum):
     """Where the process is in its life."""
 
@@ -64,9 +68,7 @@ class Telemetry:
     failing: dict[str, Failure] = field(default_factory=dict)
     """Exporters by id whose last attempt failed; an exporter that delivers again leaves."""
     _counters: dict[tuple[str, tuple[tuple[str, str], ...]], Counter] = field(default_factory=dict)
-    _gauges: dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]] = field(
-        default_factory=dict
-    )
+    _gauges: Gauges = field(default_factory=dict)
 
     def counter(self, name: str, **labels: str) -> Counter:
         """Return the counter of this name and these labels; the same one each time."""
@@ -80,21 +82,23 @@ class Telemetry:
         """Have ``read`` called whenever somebody looks."""
         self._gauges[name, tuple(sorted(labels.items()))] = read
 
-    def gauges(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]]:
-        """Return a copy of who is asked for which gauge, to be put back with `put_back`."""
+    def gauges(self) -> Gauges:
+        """Return a copy of who is asked for which gauge."""
         return dict(self._gauges)
 
-    def put_back(
-        self, gauges: dict[tuple[str, tuple[tuple[str, str], ...]], Callable[[], float]]
-    ) -> None:
+    def put_back(self, gauges: Gauges) -> None:
         """Have those asked again that were when the copy was made."""
         self._gauges = gauges
 
-    def forget(self, kind: str, id: str) -> None:
-        """Drop the gauges and the failure of a component that is gone; what it counted stays."""
-        self._gauges = {
-            key: read for key, read in self._gauges.items() if (kind, id) not in key[1]
-        }
+    def forget(self, kind: str, id: str, gauges: Gauges) -> None:
+        """Drop the failure of a component that is gone, and what nobody took over of its gauges.
+
+        What it counted stays.
+        """
+        label = (kind, id)
+        for key, read in gauges.items():
+            if label in key[1] and self._gauges.get(key) is read:
+                del self._gauges[key]
         if kind == "exporter":
             self.failing.pop(id, None)
 

@@ -46,7 +46,11 @@ class OnThread:
 
     def _set_up(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self.component: Any = self._make(self._loop)
+        try:
+            self.component: Any = self._make(self._loop)
+        except BaseException:
+            self._loop.close()
+            raise
         self.signals = self.component.signals
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

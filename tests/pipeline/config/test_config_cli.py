@@ -90,13 +90,14 @@ def test_the_collector_runs(
 ) -> None:
     seen = []
 
-    def fake(config: object) -> int:
-        seen.append(config)
+    def fake(config: object, **options: bool) -> int:
+        seen.append(options)
         return 3
 
     monkeypatch.setattr("heliograph.pipeline.run.run", fake)
     assert run(capsys, "collector", "--config", config) == (3, "", "")
-    assert len(seen) == 1
+    assert run(capsys, "collector", "--config", config, "--watch") == (3, "", "")
+    assert seen == [{"watch": False}, {"watch": True}]
 
 
 @pytest.mark.parametrize("command", ["print-config", "print-initial-config"])

@@ -42,13 +42,13 @@ pub enum Protocol {
 }
 
 /// Where to listen.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Endpoint {
     /// Host (any when empty) and port (any when 0).
     Tcp(String, u16),
     Unix(PathBuf),
-    /// A socket that listens already; this is a copy of it.
-    Open(Arc<OwnedFd>),
+    /// A copy of a socket that listens already.
+    Open(OwnedFd),
 }
 
 /// Keep-alive of HTTP/2 connections. `None` is for ever.
@@ -81,7 +81,6 @@ impl Codings {
 #[derive(Clone)]
 pub struct Settings {
     pub protocol: Protocol,
-    pub endpoint: Endpoint,
     /// Signals that some pipeline takes.
     pub signals: Vec<Signal>,
     /// URL path of each signal over HTTP.
@@ -168,10 +167,14 @@ pub struct Server {
 
 impl Server {
     /// Bind and begin to serve.
-    pub fn start(settings: Settings, handlers: Handlers) -> stdio::Result<Self> {
+    pub fn start(
+        endpoint: Endpoint,
+        settings: Settings,
+        handlers: Handlers,
+    ) -> stdio::Result<Self> {
         let tls = settings.tls.clone().map(|tls| Tls::load(tls, settings.protocol)).transpose()?;
         let _runtime = runtime::handle().enter();
-        let (listener, address) = bind(&settings.endpoint)?;
+        let (listener, address) = bind(endpoint)?;
         let socket = listener.copy()?;
         let door = Arc::new(Door { settings, handlers, counts: Default::default() });
         let (phase, receiver) = watch::channel(Phase::Run);
@@ -211,14 +214,15 @@ impl Server {
     }
 }
 
-fn bind(endpoint: &Endpoint) -> stdio::Result<(Listener, String)> {
+fn bind(endpoint: Endpoint) -> stdio::Result<(Listener, String)> {
     match endpoint {
-        Endpoint::Tcp(host, port) => listen_tcp(bind_tcp(host, *port)?),
+        Endpoint::Tcp(host, port) => listen_tcp(bind_tcp(&host, port)?),
         Endpoint::Open(socket) => {
-            let socket = socket.try_clone()?;
-            let listener = std::os::unix::net::UnixListener::from(socket.try_clone()?);
+            let listener = std::os::unix::net::UnixListener::from(socket);
             // Only a Unix socket has an address of this kind.
-            let Ok(address) = listener.local_addr() else { return listen_tcp(socket.into()) };
+            let Ok(address) = listener.local_addr() else {
+                return listen_tcp(OwnedFd::from(listener).into());
+            };
             listener.set_nonblocking(true)?;
             let path = address.as_pathname().unwrap_or("@".as_ref()).display().to_string();
             Ok((Listener::Unix(UnixListener::from_std(listener)?), path))
@@ -226,10 +230,10 @@ fn bind(endpoint: &Endpoint) -> stdio::Result<(Listener, String)> {
         Endpoint::Unix(path) => {
             // A socket that nobody serves any more is in the way; anything else is not ours.
             let is_socket = path.metadata().is_ok_and(|found| found.file_type().is_socket());
-            if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
-                std::fs::remove_file(path)?;
+            if is_socket && std::os::unix::net::UnixStream::connect(&path).is_err() {
+                std::fs::remove_file(&path)?;
             }
-            let listener = UnixListener::bind(path)?;
+            let listener = UnixListener::bind(&path)?;
             Ok((Listener::Unix(listener), path.display().to_string()))
         }
     }

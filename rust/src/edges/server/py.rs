@@ -159,7 +159,7 @@ impl PyServer {
         on_warning: Py<PyAny>,
         on_question: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let settings = read_settings(settings)?;
+        let (endpoint, settings) = (read_endpoint(settings)?, read_settings(settings)?);
         let events = events.0.clone();
         let (calls, target) = (events.clone(), Arc::new(on_request));
         let call = move |call: Call| {
@@ -183,13 +183,12 @@ impl PyServer {
             Box::new(ask) as Box<dyn Fn(Question) + Send + Sync>
         });
         let handlers = Handlers { call: Box::new(call), question, warn: Box::new(warn) };
-        let server =
-            py.detach(|| Server::start(settings, handlers)).map_err(|error| {
-                match error.raw_os_error() {
-                    Some(errno) => PyOSError::new_err((errno, error.to_string())),
-                    None => PyOSError::new_err(error.to_string()),
-                }
-            })?;
+        let server = py.detach(|| Server::start(endpoint, settings, handlers)).map_err(
+            |error| match error.raw_os_error() {
+                Some(errno) => PyOSError::new_err((errno, error.to_string())),
+                None => PyOSError::new_err(error.to_string()),
+            },
+        )?;
         Ok(Self { server, events })
     }
 
@@ -235,18 +234,20 @@ fn maybe(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>>
     Ok(get::<Option<f64>>(settings, name)?.map(seconds))
 }
 
-fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
+fn read_endpoint(settings: &Bound<'_, PyDict>) -> PyResult<Endpoint> {
     let unix: Option<PathBuf> = get(settings, "unix")?;
-    let (host, port): (String, u16) = (get(settings, "host")?, get(settings, "port")?);
-    let endpoint = match get::<Option<RawFd>>(settings, "socket")? {
-        None => unix.map_or(Endpoint::Tcp(host, port), Endpoint::Unix),
-        Some(fd) if fd < 0 => return Err(PyValueError::new_err("the socket is closed")),
-        Some(fd) => {
+    Ok(match (get::<Option<RawFd>>(settings, "socket")?, unix) {
+        (None, None) => Endpoint::Tcp(get(settings, "host")?, get(settings, "port")?),
+        (None, Some(path)) => Endpoint::Unix(path),
+        (Some(fd), _) if fd < 0 => return Err(PyValueError::new_err("the socket is closed")),
+        (Some(fd), _) => {
             // SAFETY: it is not -1, and the caller keeps it open during this call.
-            let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-            Endpoint::Open(Arc::new(socket.try_clone_to_owned()?))
+            Endpoint::Open(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
         }
-    };
+    })
+}
+
+fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let signals: Vec<PySignal> = get(settings, "signals")?;
     let paths: Vec<(String, PySignal)> = get(settings, "paths")?;
     let response_headers: Vec<(String, String)> = get(settings, "response_headers")?;
@@ -259,7 +260,6 @@ fn read_settings(settings: &Bound<'_, PyDict>) -> PyResult<Settings> {
     let tls: Option<Bound<'_, PyDict>> = get(settings, "tls")?;
     Ok(Settings {
         protocol: if get(settings, "grpc")? { Protocol::Grpc } else { Protocol::Http },
-        endpoint,
         signals: signals.into_iter().map(Into::into).collect(),
         paths: paths.into_iter().map(|(path, signal)| (path, signal.into())).collect(),
         max_bytes: get(settings, "max_bytes")?,

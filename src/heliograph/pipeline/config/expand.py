@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from heliograph.errors import ConfigError, Problem
 from heliograph.pipeline.config import sources
@@ -31,6 +32,8 @@ class Expander:
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    files: dict[Path, None] = field(default_factory=dict)
+    """Files that are read."""
     _count: int = 0
 
     def expand(self, node: Node, path: str = "", depth: int = 0) -> Node:
@@ -152,6 +155,7 @@ class _Text:
                 )
             return found if found is not None else default or None
         if scheme == "file":
+            self.expander.files[Path(rest)] = None
             return sources.read_file(rest)
         if scheme == "yaml":
             return rest

@@ -23,7 +23,7 @@ from heliograph.pipeline.config.places import (
     steps,
 )
 from heliograph.pipeline.config.shape import describe
-from heliograph.pipeline.config.sources import gather, public, split
+from heliograph.pipeline.config.sources import gather, local_files, public, split
 from heliograph.pipeline.config.telemetry import TelemetryConfig, normal
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence, is_null
 from heliograph.pipeline.registry import BrokenComponent, Registry
@@ -61,6 +61,8 @@ class Loader:
     """Whether ``root`` could be read."""
     secrets: set[Path] = field(default_factory=set)
     """Paths of what nobody may see."""
+    files: dict[FilePath, None] = field(default_factory=dict)
+    """Local files that were read, or should have been."""
 
     def config(self) -> Config | None:
         """Return the configuration, None when there are problems."""
@@ -85,6 +87,7 @@ class Loader:
             sources=tuple(self.sources),
             sets=tuple(self.sets),
             gates=tuple(self.gates),
+            files=tuple(self.files),
             place=lambda path: place_of(self.root, steps(path)),
         )
 
@@ -93,7 +96,8 @@ class Loader:
         on, warnings = parse(self.gates)
         self.warnings += warnings
         append = "confmap.enableMergeAppendOption" in on
-        expander = Expander(self.problems, self.warnings)
+        self.files.update(dict.fromkeys(local_files(self.sources)))
+        expander = Expander(self.problems, self.warnings, self.files)
         node = expander.expand(gather(self.sources, self.sets, append=append))
         assert isinstance(node, Mapping)
         self.root = node
@@ -158,6 +162,7 @@ class Loader:
                 self._wrong(path, f"{describe(item)}, not a Python file", item.place, "name a .py")
                 continue
             file = FilePath(self._folder(item.place), item.text)
+            self.files[file] = None
             there = [kind for kind in Kind if file.stem in self.registry.names(kind)]
             try:
                 replaced = set(there) & set(self.registry.add_file(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -115,6 +116,8 @@ class Config:
     """What ``load`` was called with, for a reload."""
     sets: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    """The local files that it was read from, component files among them."""
     place: Callable[[str], Place | None] = lambda path: None
     """Find where a dotted path is written."""
 

@@ -135,6 +135,12 @@ def public(uri: str) -> str:
     return rest if scheme == "file" else uri
 
 
+def local_files(uris: Several[str]) -> list[Path]:
+    """Return the files among some sources."""
+    parts = (split(uri) or ("file", uri) for uri in uris)
+    return [Path(rest) for scheme, rest in parts if scheme == "file"]
+
+
 def read_source(uri: str) -> Node:
     """Return what a ``--config`` names.
 
