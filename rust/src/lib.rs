@@ -1,6 +1,7 @@
 //! The native core of Heliograph. Only this file and the `py.rs` files know Python.
 
 pub mod edges;
+pub mod journal;
 pub mod wire;
 
 use pyo3::prelude::*;
@@ -10,6 +11,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wire::py::register(module)?;
     wire::loki::py::register(module)?;
     edges::py::register(module)?;
+    journal::py::register(module)?;
     // Names are the stub's business; pyo3's list of them would have to be repeated there.
     module.as_any().delattr("__all__")
 }

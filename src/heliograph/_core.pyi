@@ -1,5 +1,6 @@
 """The native core."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias, final
 
@@ -386,3 +387,131 @@ class HttpClient:
         limit: int = 4194304,
     ) -> Call: ...
     def pin(self, addresses: list[str] | None) -> None: ...
+
+@final
+class Journal:
+    """An append-only queue on disk; several readers share one copy of a batch.
+
+    ``fsync`` is 0 for a sync before each answer, seconds for one so often, None for never. When the
+    journal is full, an append is refused, or with ``drop_oldest`` the oldest segment given up.
+    ``on_warning`` is called with what somebody should know.
+
+    Raises:
+        ValueError: another format version wrote the directory; the text says what to do.
+        BlockingIOError: another process uses it.
+        OSError: it cannot be made, read or written.
+    """
+
+    def __new__(
+        cls,
+        events: Events,
+        directory: str | os.PathLike[str],
+        *,
+        max_bytes: int,
+        fsync: float | None,
+        drop_oldest: bool = False,
+        on_warning: Callable[[str], None] | None = None,
+    ) -> Journal: ...
+    @property
+    def recovery(self) -> JournalRecovery: ...
+    def reader(self, name: str) -> JournalReader: ...
+    def append(
+        self,
+        batch: Batch,
+        reader: JournalReader,
+        target: Callable[[JournalOutcome], None],
+        *,
+        pack: bool = False,
+        hold: bool = False,
+    ) -> None:
+        """Keep a batch for a reader. With ``pack`` it is compressed, with ``hold`` it is out."""
+    def names(self) -> list[str]:
+        """Return the readers that something waits for, or that are open."""
+    def standing(self, name: str) -> tuple[int, tuple[int, int, int, int]]:
+        """Return what waits for the reader of a name: records, and items by signal."""
+    @property
+    def used(self) -> int:
+        """Bytes on disk."""
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def segments(self) -> int: ...
+    @property
+    def failed_writes(self) -> int: ...
+    @property
+    def failed_syncs(self) -> int: ...
+    def close(self, done: Callable[[None], None]) -> None:
+        """Write what is left and let go of the directory."""
+
+@final
+class JournalReader:
+    """One of those who read a journal. Items are a count for each signal, in its order."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def waiting(self) -> int:
+        """Records that nobody has taken."""
+    @property
+    def waiting_bytes(self) -> int: ...
+    @property
+    def waiting_items(self) -> tuple[int, int, int, int]: ...
+    @property
+    def out(self) -> int:
+        """Records that are taken or held, and not done."""
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest that waits was appended, since the epoch."""
+    @property
+    def dropped(self) -> int:
+        """Records given up because the journal was full."""
+    @property
+    def dropped_items(self) -> tuple[int, int, int, int]: ...
+    @property
+    def lost(self) -> int:
+        """Records that could not be read any more."""
+    @property
+    def lost_items(self) -> tuple[int, int, int, int]: ...
+    def take(self, target: Callable[[JournalRecord | None], None]) -> None:
+        """Take the oldest record that waits; what was put back comes first."""
+    def done(self, id: int) -> None:
+        """Say that a record that is out will never be needed again."""
+    def put_back(self, id: int) -> None:
+        """Let a record that is out wait again."""
+
+@final
+class JournalRecord:
+    """A batch from disk."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def received_ns(self) -> int: ...
+
+@final
+class JournalOutcome:
+    """What became of an append."""
+
+    @property
+    def id(self) -> int | None: ...
+    @property
+    def full(self) -> bool: ...
+    @property
+    def error(self) -> str: ...
+
+@final
+class JournalRecovery:
+    """What was found when a journal was opened."""
+
+    @property
+    def records(self) -> int:
+        """Records that waited for somebody; one that waited for two counts twice."""
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def skipped_bytes(self) -> int: ...
+    @property
+    def notes(self) -> list[str]:
+        """What could not be read, and where."""

@@ -1,0 +1,297 @@
+//! An append-only queue on disk. Several readers share one copy of a batch.
+//!
+//! ```text
+//!  append ─▶ queue ─▶ writer thread ─▶ one write, one sync ─▶ answers
+//!                                            │ active segment
+//!  take ─▶ cursor of the reader ─▶ segment ──┘      done ─▶ counters ─▶ position records
+//! ```
+//!
+//! docs/formats/journal.md draws the files and says what each policy promises.
+
+pub mod format;
+mod ranges;
+mod read;
+pub mod recover;
+pub mod state;
+mod write;
+
+pub mod py;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+pub use read::Taken;
+pub use recover::{Recovery, Refusal, recover, recover_bytes};
+use state::{State, Tally};
+pub use write::Append;
+
+use format::Fault;
+
+/// When what was written is forced onto the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before an append is answered.
+    Each,
+    /// So often; an append is answered when it is written.
+    Every(Duration),
+    Never,
+}
+
+pub struct Settings {
+    pub directory: PathBuf,
+    /// Bytes that all segments together may take.
+    pub max_bytes: u64,
+    pub fsync: Fsync,
+    /// When full, give up the oldest segment instead of refusing.
+    pub drop_oldest: bool,
+    /// Told what somebody should know.
+    pub say: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Settings {
+    /// Bytes from which a new segment is begun.
+    fn segment(&self) -> u64 {
+        (self.max_bytes / 8).clamp(64 << 10, 16 << 20)
+    }
+
+    /// Bytes up to which batches are taken; what is left is for positions.
+    fn room(&self) -> u64 {
+        self.max_bytes.saturating_sub((self.max_bytes / 64).clamp(4 << 10, 1 << 20))
+    }
+}
+
+/// Why an append failed; nothing was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Full(String),
+    Failed(String),
+}
+
+type Answer = Box<dyn FnOnce(Result<u64, Refused>) + Send>;
+
+/// Failures since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    pub writes: u64,
+    pub syncs: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    queue: Vec<Append>,
+    ending: bool,
+    ended: bool,
+    at_end: Vec<Box<dyn FnOnce() + Send>>,
+    /// A segment may be deleted.
+    drained: bool,
+    /// The writer waits without an end.
+    asleep: bool,
+    failures: Failures,
+}
+
+pub struct Shared {
+    settings: Settings,
+    inner: Mutex<Inner>,
+    bell: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// An open journal. Dropping it ends the writer thread once all that was appended is written.
+pub struct Journal {
+    shared: Arc<Shared>,
+    pub recovery: Recovery,
+}
+
+impl Journal {
+    /// Open a directory, made if it is not there, for this process alone.
+    pub fn open(settings: Settings) -> Result<Self, Refusal> {
+        let directory = &settings.directory;
+        let failed = |error| Refusal::Io(directory.clone(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let lock = lock(directory)?;
+        let (mut state, mut recovery) = recover(directory)?;
+        set_aside(&mut state, &mut recovery).map_err(failed)?;
+        let inner = Mutex::new(Inner { state, drained: true, ..Inner::default() });
+        let shared = Arc::new(Shared { settings, inner, bell: Condvar::new() });
+        write::start(shared.clone(), lock)
+            .map_err(|error| Refusal::Io(shared.settings.directory.clone(), error))?;
+        Ok(Self { shared, recovery })
+    }
+
+    /// The number of the reader of this name, which waits for all that is on disk for it.
+    pub fn reader(&self, name: &str) -> usize {
+        let state = &mut self.shared.lock().state;
+        let reader = state.reader(name);
+        state.readers[reader].opened = true;
+        reader
+    }
+
+    /// Answered by the writer thread; `answer` must not block.
+    pub fn append(&self, append: Append) {
+        let mut inner = self.shared.lock();
+        if inner.ending {
+            drop(inner);
+            (append.answer)(Err(Refused::Failed("the journal is closed".into())));
+            return;
+        }
+        inner.queue.push(append);
+        if inner.queue.len() == 1 {
+            self.shared.bell.notify_one();
+        }
+    }
+
+    /// The oldest entry that waits for a reader; reads the disk.
+    pub fn take(&self, reader: usize) -> Option<Taken> {
+        read::take(&self.shared, reader)
+    }
+
+    pub fn done(&self, reader: usize, id: u64) {
+        let mut inner = self.shared.lock();
+        inner.drained |= inner.state.done(reader, id);
+        if inner.drained || inner.asleep {
+            self.shared.bell.notify_one();
+        }
+    }
+
+    pub fn put_back(&self, reader: usize, id: u64) {
+        self.shared.lock().state.put_back(reader, id);
+    }
+
+    /// Readers that something waits for, or that are open.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        let state = &self.shared.lock().state;
+        let needed = (0..state.readers.len()).filter(|reader| state.is_needed(*reader));
+        needed.map(|reader| state.readers[reader].name.clone()).collect()
+    }
+
+    /// What waits for the reader of a name.
+    pub fn waiting(&self, name: &str) -> Tally {
+        let state = &self.shared.lock().state;
+        let found = state.readers.iter().find(|reader| &*reader.name == name);
+        found.map_or_else(Tally::default, |reader| reader.waiting)
+    }
+
+    pub fn used(&self) -> u64 {
+        self.shared.lock().state.used
+    }
+
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.settings.max_bytes
+    }
+
+    pub fn segments(&self) -> usize {
+        self.shared.lock().state.segments.len()
+    }
+
+    pub fn failures(&self) -> Failures {
+        self.shared.lock().failures
+    }
+
+    /// What a reader has.
+    pub fn standing(&self, reader: usize) -> Standing {
+        let state = &self.shared.lock().state;
+        let at = &state.readers[reader];
+        Standing {
+            waiting: at.waiting,
+            dropped: at.dropped,
+            lost: at.lost,
+            out: at.out(),
+            oldest: state.oldest(reader),
+        }
+    }
+
+    /// Write what is left, and let go of the directory; `done` follows.
+    pub fn close(&self, done: impl FnOnce() + Send + 'static) {
+        let mut inner = self.shared.lock();
+        if inner.ended {
+            drop(inner);
+            done();
+            return;
+        }
+        inner.ending = true;
+        inner.at_end.push(Box::new(done));
+        self.shared.bell.notify_one();
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.lock().ending = true;
+        self.shared.bell.notify_one();
+    }
+}
+
+/// Counters of one reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    pub waiting: Tally,
+    pub dropped: Tally,
+    pub lost: Tally,
+    /// Taken or held, and not done.
+    pub out: usize,
+    /// Nanoseconds since the epoch.
+    pub oldest: Option<u64>,
+}
+
+/// Take the directory's lock, which lives as long as the file is open.
+fn lock(directory: &Path) -> Result<File, Refusal> {
+    let path = directory.join("lock");
+    let failed = |error| Refusal::Io(path.clone(), error);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let known = (&file).take(20).read_to_string(&mut owner).is_ok();
+            let owner = owner.trim();
+            let by = if known && !owner.is_empty() {
+                format!("process {owner}")
+            } else {
+                "another process".into()
+            };
+            return Err(Refusal::Locked(directory.to_path_buf(), by));
+        }
+    }
+    // Only for the message above: a full disk is no reason to stay away.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(file)
+}
+
+/// Cut off torn ends, and rename files of which nothing can be read.
+fn set_aside(state: &mut State, recovery: &mut Recovery) -> std::io::Result<()> {
+    for segment in state.segments.values_mut() {
+        if segment.good < segment.size && !segment.damaged {
+            File::options().write(true).open(&segment.path)?.set_len(segment.good)?;
+            state.used -= segment.size - segment.good;
+            segment.size = segment.good;
+        }
+    }
+    for (path, fault) in &recovery.useless {
+        match fault {
+            // It was being made when the process or the machine stopped.
+            Fault::Torn => fs::remove_file(path)?,
+            _ => fs::rename(path, damaged_name(path))?,
+        }
+    }
+    Ok(())
+}
+
+/// What a segment is called that is kept because something in it could not be read.
+fn damaged_name(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.damaged", recover::SUFFIX))
+}

@@ -1,0 +1,332 @@
+//! From the files of a directory to a `State`. Memory grows with segments and readers, and with the
+//! largest segment, never with the number of records.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{
+    self, ENTRY, Entry, FRAME, Fault, Frame, HEADER, Head, Kind, Position, Record, VERSION,
+};
+use super::state::{Segment, State};
+
+pub const SUFFIX: &str = "seg";
+
+/// Why a journal cannot be opened.
+#[derive(Debug)]
+pub enum Refusal {
+    Io(PathBuf, io::Error),
+    Locked(PathBuf, String),
+    Version { path: PathBuf, version: u16, flags: u16 },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Locked(path, by) => {
+                write!(f, "{} is used by {by}; ", path.display())?;
+                f.write_str("stop it, or give each collector a directory of its own")
+            }
+            Self::Version { path, version, flags } if *version == VERSION => write!(
+                f,
+                "{} uses features of a newer heliograph (flags {flags:#x}); run that one, or \
+                 drain it there, or move the directory away to start with an empty journal",
+                path.display()
+            ),
+            Self::Version { path, version, .. } => write!(
+                f,
+                "{} has journal format {version}, and this heliograph reads format {VERSION}; run \
+                 the version that wrote it until the journal is empty, or move the directory away \
+                 to start with an empty one",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Where reading a segment stopped before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub offset: u64,
+    pub fault: Fault,
+    /// Bytes from there to the end of the file.
+    pub skipped: u64,
+}
+
+/// One file, as `inspect` tells of it.
+#[derive(Debug)]
+pub struct Report {
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// Entries that could be read.
+    pub records: u64,
+    pub damage: Option<Damage>,
+}
+
+/// What recovery found.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Entries that somebody still waits for, and their bytes.
+    pub records: u64,
+    pub bytes: u64,
+    /// Bytes that could not be read.
+    pub skipped: u64,
+    pub notes: Vec<String>,
+    pub files: Vec<Report>,
+    /// Files of which nothing could be read.
+    pub useless: Vec<(PathBuf, Fault)>,
+}
+
+/// Call `visit(id, from, to, record)` for each record of a segment up to the first that is damaged;
+/// return where they end and the id after the last, and the damage.
+pub fn walk<'a>(
+    data: &'a [u8],
+    first: u64,
+    mut visit: impl FnMut(u64, u64, u64, Record<'a>),
+) -> (u64, u64, Option<Damage>) {
+    let (mut at, mut id) = (HEADER as usize, first);
+    while at < data.len() {
+        let read = format::read_record(&data[at..]).and_then(|(record, size)| match record {
+            Record::Ref { entry, target, .. } if !has_data(&data[..at], target, &entry) => {
+                Err(Fault::Malformed("a record refers to bytes that are not there"))
+            }
+            record => Ok((record, size)),
+        });
+        match read {
+            Ok((record, size)) => {
+                let entry = matches!(record, Record::Data { .. } | Record::Ref { .. });
+                visit(id, at as u64, (at + size) as u64, record);
+                id += u64::from(entry);
+                at += size;
+            }
+            Err(fault) => {
+                let skipped = (data.len() - at) as u64;
+                return (at as u64, id, Some(Damage { offset: at as u64, fault, skipped }));
+            }
+        }
+    }
+    (at as u64, id, None)
+}
+
+/// Whether the bytes of an entry are in a data record at `target`.
+fn has_data(data: &[u8], target: u64, entry: &Entry) -> bool {
+    let record = usize::try_from(target).ok().and_then(|target| data.get(target..));
+    let Some((frame, payload)) = record.and_then(|record| record.split_at_checked(FRAME)) else {
+        return false;
+    };
+    let is_data = Frame::read(frame).is_ok_and(|frame| frame.kind == Kind::Data);
+    let head = payload.get(..ENTRY).and_then(format::read_entry_head);
+    is_data
+        && head.is_some_and(|(found, ..)| {
+            (found.raw, found.stored, found.packed) == (entry.raw, entry.stored, entry.packed)
+        })
+}
+
+/// A file that claims to be a segment.
+struct Found {
+    path: PathBuf,
+    file: Arc<File>,
+    first: u64,
+}
+
+impl Found {
+    fn read(&self) -> Result<Vec<u8>, Refusal> {
+        fs::read(&self.path).map_err(|error| Refusal::Io(self.path.clone(), error))
+    }
+}
+
+/// Read a directory, and change nothing.
+pub fn recover(directory: &Path) -> Result<(State, Recovery), Refusal> {
+    let mut recovery = Recovery::default();
+    let found = find(directory, &mut recovery)?;
+    let mut state = State::default();
+    let mut left = Vec::new();
+    for (name, position) in readers(&found)? {
+        state.next = state.next.max(position.cursor);
+        state.restore(&name, &position);
+        left.push(position.pending);
+    }
+    let newest = found.len();
+    for (index, found) in found.into_iter().enumerate() {
+        take(&mut state, &mut recovery, found, &left, index + 1 == newest)?;
+    }
+    for reader in &state.readers {
+        recovery.records += reader.waiting.records;
+        recovery.bytes += reader.waiting.bytes;
+    }
+    Ok((state, recovery))
+}
+
+/// Add a segment to the state.
+fn take(
+    state: &mut State,
+    recovery: &mut Recovery,
+    found: Found,
+    left: &[Vec<u64>],
+    newest: bool,
+) -> Result<(), Refusal> {
+    let data = found.read()?;
+    let Found { path, file, first } = found;
+    let size = data.len() as u64;
+    if first < state.segments.values().next_back().map_or(0, |before| before.end) {
+        let fault = Fault::Malformed("it repeats ids of the segment before it");
+        recovery.note(&path, &Damage { offset: 0, fault: fault.clone(), skipped: size });
+        recovery.useless.push((path, fault));
+        return Ok(());
+    }
+    let segment = Segment {
+        file,
+        path: path.clone(),
+        first,
+        end: first,
+        good: HEADER,
+        size,
+        damaged: false,
+        shares: Vec::new(),
+    };
+    state.segments.insert(first, segment);
+    let (good, end, damage) = walk(&data, first, |id, from, _, record| {
+        if let Record::Data { entry, readers, .. } | Record::Ref { entry, readers, .. } = record {
+            for number in readers.iter() {
+                let reader = state.readers.iter().position(|reader| reader.number == number);
+                if let Some(reader) = reader {
+                    state.recovered(reader, (first, from, id), entry, &left[reader]);
+                }
+            }
+        }
+    });
+    let torn = newest && damage.as_ref().is_some_and(|damage| damage.fault == Fault::Torn);
+    if let Some(segment) = state.segments.get_mut(&first) {
+        segment.good = good;
+        segment.end = end;
+        segment.damaged = damage.is_some() && !torn;
+    }
+    // The ids of what could not be read stay unused.
+    let skipped = damage.as_ref().map_or(0, |damage| damage.skipped);
+    state.next = state.next.max(end + skipped);
+    state.used += size;
+    if let Some(damage) = &damage {
+        recovery.note(&path, damage);
+    }
+    recovery.files.push(Report { path, bytes: size, records: end - first, damage });
+    Ok(())
+}
+
+impl Recovery {
+    fn note(&mut self, path: &Path, damage: &Damage) {
+        let Damage { offset, fault, skipped } = damage;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        self.skipped += skipped;
+        self.notes.push(format!("{name}: {fault} at byte {offset}: {skipped} bytes are skipped"));
+    }
+}
+
+/// The segments of a directory by their ids.
+///
+/// Errors: `Refusal::Version` for a file of another version, whatever else there is.
+fn find(directory: &Path, recovery: &mut Recovery) -> Result<Vec<Found>, Refusal> {
+    let failed = |error| Refusal::Io(directory.to_path_buf(), error);
+    let mut named = BTreeMap::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == SUFFIX) {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            named.insert((stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()), path), ());
+        }
+    }
+    let mut found = Vec::new();
+    for (name, path) in named.into_keys() {
+        let failed = |error| Refusal::Io(path.clone(), error);
+        let file = match File::open(&path) {
+            // The collector that writes here has just let go of it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(failed)?,
+        };
+        let mut head = Vec::new();
+        (&file).take(HEADER).read_to_end(&mut head).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let fault = match format::read_header(&head) {
+            Head::Segment { first } if Some(first) == name && first < 1 << 62 => {
+                found.push(Found { path, file: Arc::new(file), first });
+                continue;
+            }
+            Head::Segment { .. } => Fault::Malformed("its name is not that of its first id"),
+            Head::Other { version, flags } => {
+                return Err(Refusal::Version { path, version, flags });
+            }
+            Head::Damaged(fault) => fault,
+        };
+        recovery.note(&path, &Damage { offset: 0, fault: fault.clone(), skipped: size });
+        recovery.files.push(Report {
+            path: path.clone(),
+            bytes: size,
+            records: 0,
+            damage: Some(Damage { offset: 0, fault: fault.clone(), skipped: size }),
+        });
+        recovery.useless.push((path, fault));
+    }
+    Ok(found)
+}
+
+/// The readers and their last positions: what the newest segment says, which begins with all of
+/// them, or an older one where that beginning cannot be read.
+fn readers(found: &[Found]) -> Result<Vec<(String, Position)>, Refusal> {
+    let mut all: BTreeMap<u32, (Option<String>, Option<Position>)> = BTreeMap::new();
+    for found in found.iter().rev() {
+        let data = found.read()?;
+        let mut here: BTreeMap<u32, (Option<String>, Option<Position>)> = BTreeMap::new();
+        let mut whole = false;
+        walk(&data, found.first, |id, _, _, record| match record {
+            Record::State(readers) => {
+                whole = true;
+                here.clear();
+                for (name, position) in readers {
+                    here.insert(position.reader, (Some(name.to_string()), Some(position)));
+                }
+            }
+            Record::Reader { number, name } => {
+                let position = Position { reader: number, cursor: id, ..Position::default() };
+                here.insert(number, (Some(name.to_string()), Some(position)));
+            }
+            Record::Position(position) => {
+                let known = here.entry(position.reader).or_default();
+                known.1 = Some(position);
+            }
+            Record::Data { .. } | Record::Ref { .. } => {}
+        });
+        for (number, (name, position)) in here {
+            let known = all.entry(number).or_default();
+            known.0 = known.0.take().or(name);
+            known.1 = known.1.take().or(position);
+        }
+        if whole {
+            break;
+        }
+    }
+    let mut readers: Vec<(String, Position)> = Vec::new();
+    for (name, position) in all.into_values().filter_map(|(name, at)| name.zip(at)) {
+        if !readers.iter().any(|(other, _)| *other == name) {
+            readers.push((name, position));
+        }
+    }
+    Ok(readers)
+}
+
+/// Read the bytes of one segment as recovery does, for a fuzzer; return how many entries wait.
+pub fn recover_bytes(data: &[u8]) -> u64 {
+    let Head::Segment { first } = format::read_header(data) else { return 0 };
+    let mut waiting = 0;
+    walk(data, first % (1 << 62), |_, _, _, record| match record {
+        Record::Data { context, entry, readers, .. } => {
+            let whole = format::read_context(context).is_some() && entry.items > 0;
+            waiting += u64::from(whole) + readers.iter().count() as u64;
+        }
+        Record::State(readers) => waiting += readers.len() as u64,
+        _ => {}
+    });
+    waiting
+}
