@@ -22,10 +22,6 @@ class FakeJournal:
         self.taken: set[int] = set()
         self.appended: list[Batch] = []
         self.packed: list[bool] = []
-        self.restored: dict[Signal, int] = {}
-        for record in self.kept.values():
-            signal = record.batch.signal
-            self.restored[signal] = self.restored.get(signal, 0) + record.batch.items
         self.full = False
         self.broken = False
         self._gate: asyncio.Event | None = None
@@ -47,21 +43,27 @@ class FakeJournal:
     def waiting(self) -> int:
         return len(self.kept) - len(self.taken)
 
-    @property
-    def records(self) -> int:
-        return len(self.kept)
+    def restored(self) -> dict[Signal, int]:
+        return self.waiting_items
 
     @property
-    def items(self) -> int:
-        return sum(record.batch.items for record in self.kept.values())
+    def _free(self) -> list[Held]:
+        return [record for id, record in self.kept.items() if id not in self.taken]
 
     @property
-    def nbytes(self) -> int:
-        return sum(record.batch.nbytes for record in self.kept.values())
+    def waiting_bytes(self) -> int:
+        return sum(record.batch.nbytes for record in self._free)
 
     @property
-    def oldest_ns(self) -> int | None:
-        return min((record.received_ns for record in self.kept.values()), default=None)
+    def waiting_items(self) -> dict[Signal, int]:
+        return {Signal.TRACES: sum(record.batch.items for record in self._free)}
+
+    @property
+    def oldest(self) -> float | None:
+        return min((record.received_ns / 1e9 for record in self._free), default=None)
+
+    dropped_items: Mapping[Signal, int] = {}
+    lost_items: Mapping[Signal, int] = {}
 
     async def append(self, batch: Batch, *, pack: bool, hold: bool) -> int:
         await asyncio.sleep(0)

@@ -70,7 +70,7 @@ async def test_a_batch_waits_for_each_queue_on_its_own(edge: Edge, tmp_path: Pat
     assert await one.take() is None
     assert (one.waiting, one.out, one.oldest) == (0, 1, None)
     one.put_back(record.id)
-    assert one.oldest == pytest.approx(record.received)
+    assert one.oldest == pytest.approx(record.received_ns / 1e9)
     again = await one.take()
     assert again is not None
     assert again.id == record.id

@@ -109,7 +109,7 @@ async def running(folder: Path, *more: str) -> AsyncIterator[tuple[Setting, Coll
     async with receiving(sink, grpc={}) as backend, Relay(backend.addresses["grpc"]) as relay:
         setting = Setting(folder, relay.address)
         with Collector(setting.path, *more) as collector:
-            await reached(lambda: collector.says("ready: "), 30)
+            await reached(lambda: collector.says("ready"), 30)
             yield setting, collector, sink, relay
             collector.signal()
             await reached(lambda: collector.process.poll() is not None, 30)
@@ -344,7 +344,7 @@ async def test_watch_sees_component_files_and_swapped_links(tmp_path: Path) -> N
         setting.traces["processors"] = ["stamp"]
         setting.write()
         with Collector(setting.path, "--watch") as collector:
-            await reached(lambda: collector.says("ready: "), 30)
+            await reached(lambda: collector.says("ready"), 30)
             await poster(setting.http)(traces(1))
             (tmp_path / "..new").symlink_to("2")
             os.replace(tmp_path / "..new", data)
@@ -371,13 +371,13 @@ async def test_several_collectors_with_one_configuration(tmp_path: Path) -> None
     )
     state = {"HELIOGRAPH_STATE_DIR": str(tmp_path / ("state" * 20))}
     with Collector(path, env=state) as first:
-        await reached(lambda: first.says("ready: "), 30)
+        await reached(lambda: first.says("ready"), 30)
         sockets = [line.partition("control socket: ")[2] for line in first.err]
         (own,) = filter(None, sockets)
         assert os.stat(own).st_mode & 0o777 == 0o600
         assert len(own) > 108
         with Collector(path, env=state) as second:
-            await reached(lambda: second.says("ready: "), 30)
+            await reached(lambda: second.says("ready"), 30)
             assert second.says(f"control socket: {Path(own).parent}-2/control.sock")
             asked = await asyncio.to_thread(command, "collector", "reload", "--socket", own)
             assert asked.stdout == "kept: exporters.nop, receivers.otlp\n"
@@ -385,7 +385,7 @@ async def test_several_collectors_with_one_configuration(tmp_path: Path) -> None
         first.wait()
     os.stat(own)  # a collector that was killed leaves its socket
     with Collector(path, env=state) as third:
-        await reached(lambda: third.says("ready: "), 30)
+        await reached(lambda: third.says("ready"), 30)
         asked = await asyncio.to_thread(command, "collector", "reload", "--socket", own)
         assert asked.returncode == 0
 

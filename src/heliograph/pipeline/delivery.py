@@ -22,8 +22,9 @@ from heliograph.pipeline.component import ComponentId, Exporter, Settings
 from heliograph.pipeline.delivery_config import DeliveryConfig as DeliveryConfig
 from heliograph.pipeline.delivery_config import QueueBatchConfig
 from heliograph.pipeline.direct import Direct
-from heliograph.pipeline.journal import Journal, JournalQueue
-from heliograph.pipeline.journaled import Bounded, Journaled
+from heliograph.pipeline.journal import Journal
+from heliograph.pipeline.journaled import Journaled
+from heliograph.pipeline.kept import Kept
 from heliograph.pipeline.pump import Pump
 from heliograph.pipeline.remembered import Remembered
 from heliograph.pipeline.sending import PATIENCE as PATIENCE
@@ -50,7 +51,7 @@ class Delivery:
         self._retries = config.retry_on_failure.enabled
         self._journal = journal
         self._sending = sending = Sending(exporter, config, settings)
-        self._kept: JournalQueue | None = None
+        self._kept: Kept | None = None
         self._leftovers: Pump | None = None
         """Delivers what another configuration of this exporter left in the journal."""
         self._way: Direct | Journaled | Remembered = Direct(sending)
@@ -76,11 +77,9 @@ class Delivery:
         self._way = self._choose(kept)
         await self._exporter.start()
         await self._way.start()
-        if kept is not None:
-            self._sending.outcomes.restored(kept.restored)
-            if not isinstance(self._way, Journaled):
-                self._leftovers = Pump(self._sending, Bounded(kept, self._sending))
-                self._leftovers.start()
+        if kept is not None and not isinstance(self._way, Journaled):
+            self._leftovers = Pump(self._sending, kept)
+            self._leftovers.start()
 
     async def consume(self, batch: Batch) -> None:
         outcomes = self._sending.outcomes
@@ -108,7 +107,7 @@ class Delivery:
             await self._sending.alarms.stop()
             await self._exporter.stop()
 
-    def _choose(self, kept: JournalQueue | None) -> Direct | Journaled | Remembered:
+    def _choose(self, kept: Kept | None) -> Direct | Journaled | Remembered:
         queue, sending = self._queue, self._sending
         if queue.acknowledge == "memory":
             return Remembered(sending, kept)
@@ -117,7 +116,7 @@ class Delivery:
             return Direct(sending)
         return Journaled(sending, kept)
 
-    def _storage(self) -> JournalQueue | None:
+    def _storage(self) -> Kept | None:
         """Return this exporter's queue in the journal that its configuration says."""
         journal, storage = self._journal, self._queue.storage
         if storage is not None:
@@ -128,7 +127,9 @@ class Delivery:
                 message = f"is '{storage}', which is no storage in service.extensions"
                 problem = Problem("sending_queue.storage", message, fix="list it there")
                 raise ConfigError([problem])
-        return None if journal is None else journal.queue(str(self._settings.id))
+        if journal is None:
+            return None
+        return Kept(journal.queue(str(self._settings.id)), self._sending)
 
     def _make_batcher(self, config: QueueBatchConfig | None) -> Batcher | None:
         if config is None:

@@ -132,3 +132,11 @@ class DeliveryConfig(ComponentConfig):
     sending_queue: QueueConfig = Field(
         QueueConfig(), description="Concurrency, and who may wait for it."
     )
+
+
+def keeps(config: object) -> bool:
+    """Whether an exporter of this configuration may use the journal of the process."""
+    if not isinstance(config, DeliveryConfig):
+        return False
+    queue = config.sending_queue
+    return queue.enabled and queue.storage is None and not queue.wait_for_result

@@ -38,6 +38,7 @@ from heliograph.pipeline.component import (
 from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, PipelineSpec
 from heliograph.pipeline.delivery import Delivery, DeliveryConfig
 from heliograph.pipeline.joints import Entry, FanOut, Joint, Outlet
+from heliograph.pipeline.journal import Journal
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.nodes import STAGES, Node, start, stop_stages
 from heliograph.pipeline.reuse import Outs, Reuse
@@ -58,6 +59,7 @@ class Surroundings:
     clock: Clock
     log: logging.Logger
     listeners: Listeners
+    journal: Journal | None
     failed: asyncio.Future[None]
     owners: dict[int, str] = field(default_factory=dict)
     """The components' own objects, by `id`, and what they are called."""
@@ -79,11 +81,13 @@ class Graph:
         clock: Clock | None = None,
         log: logging.Logger | None = None,
         listeners: Listeners | None = None,
+        journal: Journal | None = None,
         before: tuple[Graph, Reuse] | None = None,
     ) -> None:
         """Build every component that a pipeline or ``service.extensions`` names; start none.
 
         Args:
+            journal: what exporters use that name no storage.
             before: the running graph, in whose surroundings this one is built, and what it takes
                 over from it.
         Raises: ConfigError when components do not fit together.
@@ -96,6 +100,7 @@ class Graph:
                 clock or SystemClock(),
                 log or logging.getLogger("heliograph"),
                 listeners or Listeners(),
+                journal,
                 asyncio.get_running_loop().create_future(),
             )
         else:
@@ -252,7 +257,8 @@ class Graph:
         life = consumer = component
         if spec.kind is Kind.EXPORTER:
             if isinstance(spec.config, DeliveryConfig):
-                life = consumer = Delivery(component, spec.config, settings)
+                journal = self.surroundings.journal
+                life = consumer = Delivery(component, spec.config, settings, journal)
             else:
                 consumer = Outlet(component, settings)
         return Node(spec, life, consumer, component, pipeline, joints, edges)
@@ -277,6 +283,11 @@ class Graph:
             listeners=self.surroundings.listeners,
             failed=self._fail,
         )
+
+    def promises(self) -> Iterator[tuple[str, str]]:
+        """Yield each exporter's path and what an acknowledgement of its data means."""
+        for node in self.stages[STAGES[Kind.EXPORTER]]:
+            yield node.path, getattr(node.component, "promise", "delivered")
 
     @property
     def nodes(self) -> Iterator[Node]:

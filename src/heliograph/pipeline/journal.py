@@ -59,8 +59,8 @@ class Record:
 
     id: int
     batch: Batch
-    received: float
-    """Unix seconds."""
+    received_ns: int
+    """Unix nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,12 @@ class JournalQueue:
         self._loop = asyncio.get_running_loop()
         self._native = native
         self._reader = reader
+        self._found = self.waiting_items
+
+    def restored(self) -> Mapping[Signal, int]:
+        """Return the items that an earlier process left; nothing when asked again."""
+        found, self._found = self._found, {}
+        return found
 
     @property
     def name(self) -> str:
@@ -223,7 +229,7 @@ class JournalQueue:
         record = await future
         if record is None:
             return None
-        return Record(record.id, record.batch, record.received_ns / 1e9)
+        return Record(record.id, record.batch, record.received_ns)
 
     def done(self, id: int) -> None:
         """Say that a record that is out is delivered, or will never be."""

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.direct import Direct
-from heliograph.pipeline.journal import JournalError, JournalFull, JournalQueue
+from heliograph.pipeline.journal import JournalError
+from heliograph.pipeline.kept import Kept
 from heliograph.pipeline.pump import Held, Pump
 from heliograph.pipeline.sending import Sending
 
@@ -64,10 +65,10 @@ class _Ended:
 class Journaled:
     """The way with a journal."""
 
-    def __init__(self, sending: Sending, queue: JournalQueue) -> None:
+    def __init__(self, sending: Sending, queue: Kept) -> None:
         self._sending = sending
-        self._queue = Bounded(queue, sending)
-        self._pump = Pump(sending, self._queue)
+        self._queue = queue
+        self._pump = Pump(sending, queue)
         self._direct = Direct(sending)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -272,43 +273,6 @@ class Journaled:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class Bounded:
-    """A journal's queue as the pump takes it, with ``queue_size`` where it is written."""
-
-    def __init__(self, queue: JournalQueue, sending: Sending) -> None:
-        self._queue = queue
-        self._bound = sending.queue.queue_size
-        self._sizer = sending.queue.sizer if self._bound else "bytes"
-        self.take = queue.take
-        self.done = queue.done
-        self.put_back = queue.put_back
-
-    @property
-    def waiting(self) -> int:
-        return self._queue.waiting
-
-    async def append(self, batch: Batch, *, pack: bool, hold: bool) -> int:
-        if self._bound is not None and self.used >= self._bound:
-            raise JournalFull(f"queue_size ({self._bound} {self._sizer}) is reached")
-        return await self._queue.append(batch, pack=pack, hold=hold)
-
-    async def replace(self, id: int, batches: list[Batch]) -> bool:
-        try:
-            for batch in batches:
-                await self._queue.append(batch, pack=True, hold=False)
-        except JournalError:
-            return False
-        self._queue.done(id)
-        return True
-
-    @property
-    def used(self) -> int:
-        """What is not done, as ``sizer`` counts it; bytes where ``queue_size`` is not written."""
-        if self._sizer == "bytes":
-            return self._queue.nbytes
-        return self._queue.records if self._sizer == "requests" else self._queue.items
 
 
 def _whole(left: deque[Batch]) -> Batch:

@@ -137,7 +137,12 @@ class Outcomes:
     def dropped(self, batch: Batch, reason: str) -> None:
         """Count what is lost."""
         self._failed[batch.signal].value += batch.items
-        dropped = self._telemetry.items(
-            "heliograph_exporter_dropped_{}", exporter=self._name, reason=reason
-        )
-        dropped[batch.signal].value += batch.items
+        self.given_up(batch.signal, batch.items, reason)
+
+    def given_up(self, signal: Signal, items: int, reason: str) -> None:
+        """Count what is lost without an attempt."""
+        if items:
+            dropped = self._telemetry.items(
+                "heliograph_exporter_dropped_{}", exporter=self._name, reason=reason
+            )
+            dropped[signal].value += items

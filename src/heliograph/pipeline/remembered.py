@@ -13,7 +13,8 @@ from collections import OrderedDict
 
 from heliograph.errors import Retry
 from heliograph.otlp import Batch
-from heliograph.pipeline.journal import JournalError, JournalQueue
+from heliograph.pipeline.journal import JournalError
+from heliograph.pipeline.kept import Kept
 from heliograph.pipeline.pump import Held, Pump
 from heliograph.pipeline.sending import Sending
 
@@ -79,7 +80,7 @@ class MemoryQueue:
 class Remembered:
     """The way that trusts memory."""
 
-    def __init__(self, sending: Sending, journal: JournalQueue | None) -> None:
+    def __init__(self, sending: Sending, journal: Kept | None) -> None:
         self._sending = sending
         self._queue = MemoryQueue(sending)
         self._pump = Pump(sending, self._queue)

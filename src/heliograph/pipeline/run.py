@@ -19,7 +19,9 @@ from heliograph.pipeline.activation import inherited, notify
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
 from heliograph.pipeline.control import Control
+from heliograph.pipeline.delivery_config import keeps
 from heliograph.pipeline.graph import DRAIN, Graph
+from heliograph.pipeline.journal import Journal, JournalSettings
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
 from heliograph.pipeline.reload import Reloader
@@ -64,8 +66,10 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
     listeners = Listeners(inherited(os.environ, log))
     edge = Edge(loop, log)
     state = _state(config, log)
+    journal = None
     try:
-        graph = Graph(config, edge, log=log, listeners=listeners)
+        journal = _journal(config, state, edge, log)
+        graph = Graph(config, edge, log=log, listeners=listeners, journal=journal)
         held = LoopWatch(graph.owner, graph.telemetry, Sparingly(log, loop.time))
         ended = asyncio.Event()
         hurry = asyncio.Event()
@@ -79,7 +83,7 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
             async with _reloading(reloader, state, log, watch):
                 for given in listeners.unused():
                     log.warning("nobody uses the socket %s, which was handed in", given)
-                _introduce(config, log)
+                _introduce(graph, journal, log)
                 notify("READY=1")
                 status = await _until(ended, graph, log)
                 notify("STOPPING=1")
@@ -87,6 +91,8 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
         finally:
             held.stop()
     finally:
+        if journal is not None:
+            await journal.close()
         edge.close()
         if state is not None:
             state.release()
@@ -150,13 +156,59 @@ def _on_signals(
     loop.add_signal_handler(signal.SIGHUP, reloader.soon, "SIGHUP")
 
 
-def _introduce(config: Config, log: logging.Logger) -> None:
+def _journal(
+    config: Config, state: StateDirectory | None, edge: Edge, log: logging.Logger
+) -> Journal | None:
+    """Open the journal of this process; without one, senders wait until their data is delivered.
+
+    Raises: ConfigError when a directory that the configuration names cannot be used.
+    """
+    wanted = config.journal
+    if not wanted.enabled or not any(keeps(spec.config) for spec in config.components.values()):
+        return None
+    directory = wanted.directory or (state.path / "journal" if state else None)
+    if directory is None:
+        log.warning("no journal: senders wait until their data is delivered")
+        return None
+    settings = JournalSettings(
+        directory, wanted.max_size_mib * 2**20, wanted.fsync, wanted.when_full
+    )
+    try:
+        journal = Journal.open(edge, settings, path="service.journal.directory")
+    except ConfigError as error:
+        if wanted.directory is not None:
+            raise
+        log.warning("no journal, senders wait until their data is delivered: %s", error)
+        return None
+    log.info(
+        "journal: %s, at most %d MiB, %s; %d batches from before",
+        directory,
+        wanted.max_size_mib,
+        _SYNCED.get(wanted.fsync, f"synced every {wanted.fsync or 0:g} s"),
+        journal.recovery.records,
+    )
+    return journal
+
+
+_SYNCED = {0.0: "synced before each answer", None: "never synced"}
+
+
+def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> None:
     """Say what flows where, and what an acknowledgement means."""
-    for pipeline in config.pipelines.values():
+    for pipeline in graph.config.pipelines.values():
         steps = [pipeline.receivers, *((id,) for id in pipeline.processors), pipeline.exporters]
         flow = " → ".join(", ".join(map(str, step)) for step in steps)
         log.info("pipeline %s: %s", pipeline.id, flow)
-    log.info("ready: what is acknowledged has been delivered; nothing is kept on disk")
+    for path, promise in graph.promises():
+        log.info("%s: acknowledged means %s", path, promise)
+    for left in journal.unclaimed() if journal is not None else ():
+        log.warning(
+            "the journal has %d batches for exporter %s, which this configuration has not; they "
+            "stay, see 'heliograph collector journal'",
+            left.waiting,
+            left.name,
+        )
+    log.info("ready")
 
 
 async def _until(ended: asyncio.Event, graph: Graph, log: logging.Logger) -> int:
