@@ -29,6 +29,7 @@ class Collector:
         self._command = [sys.executable, "-W", "error", "-c", PROGRAM]
         self._command += ["collector", "--config", str(config), *more]
         self._env = {**os.environ, **(env or {})}
+        self._fds: tuple[int, ...] = ()
         self.out: list[str] = []
         self.err: list[str] = []
 
@@ -39,6 +40,7 @@ class Collector:
             stderr=subprocess.PIPE,
             text=True,
             env=self._env,
+            pass_fds=self._fds,
         )
         self._readers = [self._read(self.process.stdout, self.out)]
         self._readers.append(self._read(self.process.stderr, self.err))

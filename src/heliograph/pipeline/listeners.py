@@ -94,6 +94,8 @@ class Listeners:
     def add(self, listening: Listening) -> None:
         """A component listens."""
         self._open.append(listening)
+        if listening.given is not None:
+            self._said.discard(listening.given)
 
     def remove(self, listening: Listening) -> None:
         """It is about to close its own copies. The path of a Unix socket goes with the last one."""
@@ -111,12 +113,10 @@ class Listeners:
             listening.leaving = listening.owner in owners
 
     def unused(self) -> Iterator[Inherited]:
-        """Yield the sockets that were handed in and that nobody uses, each until it is used."""
+        """Yield the sockets that were handed in and that nobody uses, once until they are used."""
         used = {listening.given for listening in self._open}
         for inherited in self._inherited:
-            if inherited in used:
-                self._said.discard(inherited)
-            elif inherited not in self._said:
+            if inherited not in used | self._said:
                 self._said.add(inherited)
                 yield inherited
 

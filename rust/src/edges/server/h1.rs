@@ -15,8 +15,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::Incoming;
 use super::io::{Activity, Watched};
-use super::{Door, Phase, Phases};
+use super::{BRIEFLY, Door, Phase, Phases};
 use crate::wire::Context;
+
+/// The least time between two looks at the time-outs.
+const OFTEN: Duration = Duration::from_millis(20);
 
 /// The body of an answer: there at once.
 struct Once(Option<Bytes>);
@@ -67,21 +70,26 @@ pub async fn run(
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let started = Instant::now();
-    if phases.stopping() {
-        connection.as_mut().graceful_shutdown();
-    }
     let mut look = started;
+    // Until when the server's stop waits for a request that is on its way.
+    let mut leaving = phases.stopping().then(|| started + BRIEFLY);
     loop {
+        let now = Instant::now();
+        if leaving.is_some_and(|limit| now >= limit || !activity.expected()) {
+            leaving = None;
+            connection.as_mut().graceful_shutdown();
+        }
+        let soon = leaving.map_or(look, |_| look.min(now + OFTEN));
         tokio::select! {
             biased;
             // Whether it ended well only the client can care.
             _ended = connection.as_mut() => return,
             phase = phases.next() => match phase {
                 Phase::Run => {}
-                Phase::Drain => connection.as_mut().graceful_shutdown(),
+                Phase::Drain => leaving = Some(Instant::now() + BRIEFLY),
                 Phase::Kill => return,
             },
-            () = sleep_until(look) => match next_look(&door, &activity, started) {
+            () = sleep_until(soon) => match next_look(&door, &activity, started) {
                 Some(next) => look = next,
                 None => return,
             },
@@ -111,5 +119,5 @@ fn next_look(door: &Door, activity: &Activity, started: Instant) -> Option<Insta
     for next in [limit, idle.map(|idle| now + idle)].into_iter().flatten() {
         soonest = soonest.min(next);
     }
-    Some(soonest.max(now + Duration::from_millis(20)))
+    Some(soonest.max(now + OFTEN))
 }

@@ -12,7 +12,7 @@ use http::Request;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::io::{Activity, Watched};
-use super::{Door, Phase, Phases};
+use super::{BRIEFLY, Door, Phase, Phases};
 use crate::edges::admission::{Reservation, admission};
 use crate::wire::Context;
 
@@ -23,8 +23,6 @@ const FRAME: u32 = 1024 * 1024;
 const HEADERS: u32 = 64 * 1024;
 /// How long a connection may take for its handshake, and for going away when nothing is open.
 const PROMPT: Duration = Duration::from_secs(20);
-/// How long an idle connection may take for going away when the server stops.
-const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// What the streams of a connection share.
 pub struct Connection {
@@ -116,6 +114,7 @@ pub async fn run<F>(
     let mut windows = (FIRST_WINDOW, FIRST_WINDOW);
     let mut care = Care::new(&door, &activity, h2.ping_pong());
     if phases.stopping() {
+        care.linger = BRIEFLY;
         care.go_away(&mut h2);
     }
     loop {

@@ -50,6 +50,12 @@ impl Activity {
         self.active.load(Relaxed) > 0
     }
 
+    /// Whether a request is on its way: the first one always is.
+    pub fn expected(&self) -> bool {
+        let begun = self.fresh.load(Relaxed) > 0 || self.read.load(Relaxed) == 0;
+        begun && !self.active()
+    }
+
     /// Count a request until the guard is dropped.
     pub fn request(self: &Arc<Self>) -> ActiveRequest {
         self.active.fetch_add(1, Relaxed);

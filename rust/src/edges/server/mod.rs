@@ -110,6 +110,9 @@ impl Settings {
     }
 }
 
+/// How long a connection on which nothing has been asked lingers when the server stops.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
 /// How far a server has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -295,7 +298,7 @@ async fn connection(
     stream: Box<dyn Stream>,
     peer: Option<String>,
     tls: Option<Arc<Tls>>,
-    mut phases: Phases,
+    phases: Phases,
 ) {
     let activity = Activity::new();
     let patience = door.settings.header_timeout;
@@ -312,9 +315,15 @@ async fn connection(
         };
         stdio::Result::Ok((io, h2))
     };
+    // Who has connected already may still send one request, so that nobody is sent away unheard.
+    let mut stop = phases.receiver.clone();
+    let leaving = async {
+        drop(stop.wait_for(|phase| *phase != Phase::Run).await);
+        tokio::time::sleep(BRIEFLY).await;
+    };
     let opened = tokio::select! {
         opened = tokio::time::timeout(patience, opened) => opened,
-        phase = phases.receiver.wait_for(|phase| *phase != Phase::Run) => { drop(phase); return },
+        () = leaving => return,
     };
     let Ok(Ok((mut io, is_h2))) = opened else { return };
     let context = Arc::new(Context { peer, ..Context::default() });
