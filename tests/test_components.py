@@ -111,6 +111,8 @@ async def test_starts_and_stops_and_leaves_nothing(
             await component.start()
             await component.stop()
             await component.stop()
+            await component.start()
+            await component.stop()
         await until(lambda: left() <= before)
     finally:
         edge.close()

@@ -210,10 +210,28 @@ async def test_a_receiver_moves_to_another_port(tmp_path: Path) -> None:
         await poster(setting.http)(traces(3))
         assert sink.items == 3
         await reached(lambda: refused(old))
-        setting.parts["extensions"]["health_check"]["endpoint"] = f"0.0.0.0:{setting.health}"
-        setting.write()
-        await reloaded(collector, 2)
-        assert not refused(setting.health)
+
+
+async def test_a_page_changes_on_its_port_and_moves_to_a_wider_address(tmp_path: Path) -> None:
+    async with running(tmp_path) as (setting, collector, _, _):
+        page = setting.parts["extensions"]["health_check"]
+        for times, change in enumerate(
+            ({"path": "/alive"}, {"endpoint": f"0.0.0.0:{setting.health}"}), 1
+        ):
+            page |= change
+            setting.write()
+            await reloaded(collector, times)
+            assert await asyncio.to_thread(status, setting.health, "/alive") == 200
+            assert await asyncio.to_thread(status, setting.health, "/") == 404
+
+
+def status(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def refused(port: int) -> bool:
@@ -359,6 +377,28 @@ async def test_watch_sees_component_files_and_swapped_links(tmp_path: Path) -> N
             await poster(setting.http)(traces(1, name="as it is"))
     names = re.findall(r'"name":"([^"]+)"', " ".join(b.json().decode() for b in sink.batches))
     assert [name for name in names if "." not in name] == ["v1", "v2", "as it is 0"]
+
+
+async def test_it_stops_while_a_component_does_not_start(tmp_path: Path) -> None:
+    hanging = STAMP.replace("    async def start(self):\n        pass", HANGING)
+    (tmp_path / "hanging.py").write_text(hanging)
+    async with running(tmp_path) as (setting, collector, sink, _):
+        setting.parts["service"]["components"] = ["hanging.py"]
+        setting.parts["processors"]["hanging"] = {}
+        setting.traces["processors"] = ["hanging"]
+        setting.write()
+        collector.signal(signal.SIGHUP)
+        await reached(lambda: "hangs" in collector.out)
+        await poster(setting.http)(traces(1))
+    assert sink.items == 1
+
+
+HANGING = """
+    async def start(self):
+        import asyncio
+        print("hangs", flush=True)
+        await asyncio.sleep(3600)
+"""
 
 
 async def test_several_collectors_with_one_configuration(tmp_path: Path) -> None:

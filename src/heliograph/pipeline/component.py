@@ -145,8 +145,8 @@ class Settings:
 
 
 class Component(Protocol):
-    """The life of a component. ``stop`` is safe without ``start`` and safe twice; a receiver may be
-    started again after it.
+    """The life of a component. ``stop`` is safe without ``start`` and safe twice, and ``start`` may
+    follow it: when a reload fails, what had to make way comes back.
 
     A class that blocks (a client library without asyncio, heavy computation) says
     ``blocking = True`` and is run on a thread and loop of its own; extensions cannot. A receiver

@@ -25,6 +25,9 @@ from heliograph.pipeline.listeners import InTheWay
 from heliograph.pipeline.nodes import Node, staged, stop, stop_stages
 from heliograph.pipeline.reuse import Change, Reuse
 
+STARTING = 30.0
+"""Seconds that a component may take to start."""
+
 INSIDE = 8.0
 """Seconds that batches have to leave what is no longer used, before it is stopped."""
 
@@ -75,6 +78,7 @@ class Exchange:
             if (kind, id) not in staying:
                 self._old.telemetry.forget(kind.singular, str(id), self._gauges)
             self._around.owners.pop(id_of(node), None)
+            node.gone.set()
         return self._reuse.change()
 
     async def retire(self, within: float = DRAIN) -> None:
@@ -98,6 +102,8 @@ class Exchange:
                 await self._start(node)
             except ConfigError as error:
                 problems += [new.placed(problem, node) for problem in error.problems]
+            except TimeoutError:
+                problems.append(new.placed(Problem("", f"did not start in {STARTING:g} s"), node))
             except Exception as error:
                 problems.append(new.placed(Problem("", f"failed to start: {error!r}"), node))
         if problems:
@@ -105,20 +111,26 @@ class Exchange:
 
     async def _start(self, node: Node) -> None:
         try:
-            await node.component.start()
+            async with asyncio.timeout(STARTING):
+                await node.component.start()
         except InTheWay as error:
             await self._clear(node for node in self._reuse.leaving() if node.path == error.owner)
-            await node.component.start()
+            async with asyncio.timeout(STARTING):
+                await node.component.start()
 
     async def _clear(self, nodes: Iterable[Node]) -> None:
         """Stop what is in the way."""
         stopping = [node for node in nodes if node not in self._cleared]
+        for node in stopping:
+            node.gone.set()
         self._cleared += stopping
         await stop(stopping, asyncio.get_running_loop().time() + DRAIN, self._around.log)
 
     async def _undo(self) -> None:
         """Stop what is new, and start again what was in the way."""
         end = asyncio.get_running_loop().time() + DRAIN
+        for node in self._reuse.new():
+            node.gone.set()
         await stop_stages(staged(self._reuse.new()), end, self._around.log)
         self._around.listeners.leave(())
         self._old.telemetry.put_back(self._gauges)
@@ -126,6 +138,7 @@ class Exchange:
         self._around.owners.update(self._owners)
         for node in self._cleared:
             try:
+                node.gone.clear()
                 await node.component.start()
             except Exception as error:
                 self._around.log.error("%s could not be started again: %s", node.path, error)

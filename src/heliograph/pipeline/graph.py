@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -236,7 +237,8 @@ class Graph:
         owners, path = self.surroundings.owners, _path(spec)
         joints = {signal: self._joint(spec, signal, next) for signal, next in outs.items()}
         takes: tuple[Any, ...] = () if not _hands_on(spec) else (joints.get(None, joints),)
-        settings = self._settings(spec, pipeline, self.surroundings.edge)
+        gone = threading.Event()
+        settings = self._settings(spec, pipeline, gone)
         edges: list[Edge] = []
         component: Any
         if getattr(factory, "blocking", False):
@@ -261,7 +263,7 @@ class Graph:
                 life = consumer = Delivery(component, spec.config, settings, journal)
             else:
                 consumer = Outlet(component, settings)
-        return Node(spec, life, consumer, component, pipeline, joints, edges)
+        return Node(spec, life, consumer, component, pipeline, joints, edges, gone)
 
     def _joint(self, spec: ComponentSpec, signal: Signal | None, next: Consumer) -> Joint:
         if spec.kind is not Kind.RECEIVER or signal is None:
@@ -270,18 +272,20 @@ class Graph:
         receiver = str(spec.id)
         return Entry(next, signal, receiver, telemetry=telemetry, say=say, blame=self.blame)
 
-    def _settings(self, spec: ComponentSpec, pipeline: PipelineId | None, edge: Edge) -> Settings:
+    def _settings(
+        self, spec: ComponentSpec, pipeline: PipelineId | None, gone: threading.Event
+    ) -> Settings:
         return Settings(
             id=spec.id,
             kind=spec.kind,
             log=logging.getLogger(f"heliograph.{_path(spec)}"),
-            edge=edge,
+            edge=self.surroundings.edge,
             signal=None if pipeline is None else pipeline.signal,
             clock=self.surroundings.clock,
             telemetry=self.telemetry,
             extensions=self._extensions,
             listeners=self.surroundings.listeners,
-            failed=self._fail,
+            failed=lambda error: None if gone.is_set() else self._fail(error),
         )
 
     def promises(self) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -60,6 +61,8 @@ class Node:
     """Where it hands on: by signal, or under None for a processor."""
     edges: Sequence[Edge] = ()
     """The edges of a thread of its own."""
+    gone: threading.Event = field(default_factory=threading.Event)
+    """Set when it is no longer of this collector, so that nobody cares whether it can go on."""
 
     @property
     def path(self) -> str:

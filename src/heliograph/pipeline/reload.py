@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,12 @@ class Reloader:
         self._next: asyncio.Task[dict[str, Any]] | None = None
         self._turns: set[asyncio.Task[Any]] = set()
         self._rest: set[asyncio.Task[Any]] = set()
+        self._begun = asyncio.Event()
         self._closed = False
+
+    def begin(self) -> None:
+        """The graph has started; who asked for a reload meanwhile gets it now."""
+        self._begun.set()
 
     async def reload(self, why: str) -> dict[str, Any]:
         """Read the configuration again and do what it says; return what became of whom.
@@ -73,6 +79,7 @@ class Reloader:
         return clean is True
 
     async def _turn(self, why: str) -> dict[str, Any]:
+        await self._begun.wait()
         async with self._one:
             self._next = None
             activation.notify(activation.reloading())
@@ -103,9 +110,13 @@ class Reloader:
         if handlers is not None:
             logs.set_up(new.telemetry.logs, handlers)
         self.graph = graph
+        for problem in new.warnings:
+            self._log.warning("%s", problem)
         _among(self._rest, self._retire(exchange))
         notes = list(unapplied(old.telemetry, new.telemetry))
-        self._say(why, change, new, notes)
+        self._say(why, change, notes)
+        for line in flows(new, old):
+            self._log.info("%s", line)
         return {**vars(change), "notes": notes}
 
     async def _read(self, old: Config) -> Config:
@@ -121,9 +132,7 @@ class Reloader:
         for given in self.graph.surroundings.listeners.unused():
             self._log.warning("nobody uses the socket %s, which was handed in", given)
 
-    def _say(self, why: str, change: Change, new: Config, notes: Iterable[str]) -> None:
-        for problem in new.warnings:
-            self._log.warning("%s", problem)
+    def _say(self, why: str, change: Change, notes: Iterable[str]) -> None:
         done = [line for line in change.lines() if not line.startswith("kept")]
         self._log.info("%s: reloaded; %s", why, "; ".join(done) or "no component had to restart")
         for note in notes:
@@ -142,6 +151,16 @@ def _among(tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> asy
     tasks.add(task)
     task.add_done_callback(ended)
     return task
+
+
+def flows(config: Config, before: Config | None = None) -> Iterator[str]:
+    """Yield a line for each pipeline, or for those that are not as before: what flows where."""
+    for pipeline in config.pipelines.values():
+        steps = [pipeline.receivers, *((id,) for id in pipeline.processors), pipeline.exporters]
+        old = None if before is None else before.pipelines.get(pipeline.id)
+        if old is None or replace(old, place=pipeline.place) != pipeline:
+            flow = " → ".join(", ".join(map(str, step)) for step in steps)
+            yield f"pipeline {pipeline.id}: {flow}"
 
 
 def unapplied(old: Telemetry, new: Telemetry) -> Iterable[str]:

@@ -24,7 +24,7 @@ from heliograph.pipeline.graph import DRAIN, Graph
 from heliograph.pipeline.journal import Journal, JournalSettings
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
-from heliograph.pipeline.reload import Reloader
+from heliograph.pipeline.reload import Reloader, flows
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.state import CONTROL, StateDirectory, claim
 from heliograph.pipeline.watch import LoopWatch
@@ -84,6 +84,7 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
                 for given in listeners.unused():
                     log.warning("nobody uses the socket %s, which was handed in", given)
                 _introduce(graph, journal, log)
+                reloader.begin()
                 notify("READY=1")
                 status = await _until(ended, graph, log)
                 notify("STOPPING=1")
@@ -195,10 +196,8 @@ _SYNCED = {0.0: "synced before each answer", None: "never synced"}
 
 def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> None:
     """Say what flows where, and what an acknowledgement means."""
-    for pipeline in graph.config.pipelines.values():
-        steps = [pipeline.receivers, *((id,) for id in pipeline.processors), pipeline.exporters]
-        flow = " → ".join(", ".join(map(str, step)) for step in steps)
-        log.info("pipeline %s: %s", pipeline.id, flow)
+    for line in flows(graph.config):
+        log.info("%s", line)
     for path, promise in graph.promises():
         log.info("%s: acknowledged means %s", path, promise)
     for left in journal.unclaimed() if journal is not None else ():
