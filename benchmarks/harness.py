@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,45 @@ def running(command: Sequence[str | Path], log: Path, **environment: str) -> Ite
         process.stop()
 
 
+Runs = list[tuple[int, int]]
+"""Serials of one sender in order: pairs of the first and the one after the last."""
+
+
+def count(runs: Runs) -> int:
+    return sum(end - first for first, end in runs)
+
+
+def missing(wanted: Runs, found: Runs) -> Runs:
+    """What of the wanted is not among the found; both in order."""
+    out: Runs = []
+    rest = iter(found)
+    have = next(rest, None)
+    for first, end in wanted:
+        at = first
+        while at < end:
+            if have is None or have[0] >= end:
+                out.append((at, end))
+                break
+            if have[1] <= at:
+                have = next(rest, None)
+                continue
+            if have[0] > at:
+                out.append((at, have[0]))
+            at = have[1]
+    return out
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The herd's spans that a sink has taken."""
+
+    runs: dict[int, Runs]
+    """By sender."""
+    duplicates: int
+    strangers: int
+    """Spans that no herd has made."""
+
+
 class Sink:
     """The counting sink: its ports and what it has taken."""
 
@@ -133,9 +173,32 @@ class Sink:
         self.process = process
         self.grpc: int = ports["grpc"]
         self.http: int = ports["http"]
+        self.control: int = ports["control"]
 
     def stats(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/stats", timeout=10) as answer:
+        return dict(self._ask("/stats"))
+
+    def mood(self, text: str) -> None:
+        """Behave otherwise from now on: ``ok``, ``stall``, ``slow 500``, ``down``, …"""
+        self._ask("/mood", text.encode())
+
+    def counts(self) -> dict[int, int]:
+        """Spans seen, by sender."""
+        senders = self._ask("/counts")["senders"]
+        return {int(number): sender["count"] for number, sender in senders.items()}
+
+    def seen(self) -> Seen:
+        told = self._ask("/seen")
+        senders = {int(number): sender for number, sender in told["senders"].items()}
+        runs = {
+            number: [(first, end) for first, end in sender["runs"]]
+            for number, sender in senders.items()
+        }
+        return Seen(runs, sum(one["duplicates"] for one in senders.values()), told["strangers"])
+
+    def _ask(self, path: str, data: bytes | None = None) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.control}{path}"
+        with urllib.request.urlopen(url, data, timeout=60) as answer:
             return dict(json.load(answer))
 
 
@@ -151,6 +214,29 @@ def load(*options: str | float, timeout: float = 300) -> dict[str, Any]:
     command = [str(NATIVE / "load"), *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout)
     return dict(json.loads(done.stdout))
+
+
+class Herd:
+    """Senders that send again what is refused; every span has a number (see herd.rs)."""
+
+    def __init__(self, log: Path, *options: str | float) -> None:
+        self.process = Process([NATIVE / "herd", *map(str, options)], log)
+
+    def latest(self) -> dict[str, Any]:
+        """The counts as they were a fifth of a second ago; empty before the first."""
+        lines = self.process.log.read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]
+        return dict(json.loads(whole[-1])) if whole else {}
+
+    def finish(self, patience: float = 60) -> dict[str, Any]:
+        """Let it make no more, and return its report when all is taken or patience is over."""
+        if not self.process.ended():
+            self.process.child.send_signal(signal.SIGTERM)
+        wait_until(self.process.ended, patience + 60, "the herd's end")
+        report = self.latest()
+        if not report.get("done"):
+            raise RuntimeError(f"the herd failed:\n{self.process.log.read_text()[-2000:]}")
+        return report
 
 
 def within_hosts(command: Sequence[str | Path], hosts: Path) -> list[str | Path]:

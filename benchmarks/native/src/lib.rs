@@ -1,7 +1,10 @@
-//! What the benchmark's three programs share: options, telemetry to send, counting, windows.
+//! What these programs share: options, a client, telemetry to send, counting, windows.
 
 pub mod args;
+pub mod client;
+pub mod moods;
 pub mod scan;
+pub mod serials;
 pub mod telemetry;
 
 /// HTTP/2 settings of every program here: what the floor was measured with.

@@ -7,17 +7,14 @@
 
 use bytes::Bytes;
 use heliograph_bench::args::{Args, fail};
+use heliograph_bench::client::{Answer, Sender, Target};
 use heliograph_bench::telemetry::{Random, compress, frame, request};
 use heliograph_bench::*;
-use http_body_util::{BodyExt, Full};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// The longest answer that rejects nothing: an empty `partial_success`, which Go writes.
-const WHOLE: usize = 2;
 /// How many different requests are sent in turn.
 const DISTINCT: usize = 16;
 const OPTIONS: &[&str] = &[
@@ -35,9 +32,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 struct Plan {
-    target: String,
-    grpc: bool,
-    encoding: Option<&'static str>,
+    target: Target,
     bodies: Vec<Bytes>,
     spans: u64,
     requests: u64,
@@ -59,101 +54,7 @@ struct Outcome {
     micros: Vec<u32>,
 }
 
-enum Sender {
-    Grpc(h2::client::SendRequest<Bytes>),
-    Http(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
-}
-
 impl Plan {
-    async fn connect(&self) -> Result<Sender, Error> {
-        let tcp = TcpStream::connect(&self.target).await?;
-        tcp.set_nodelay(true)?;
-        if !self.grpc {
-            let io = hyper_util::rt::TokioIo::new(tcp);
-            let (sender, connection) = hyper::client::conn::http1::handshake(io).await?;
-            tokio::spawn(connection);
-            return Ok(Sender::Http(sender));
-        }
-        let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(MAX_FRAME)
-            .handshake(tcp)
-            .await?;
-        tokio::spawn(connection);
-        Ok(Sender::Grpc(sender))
-    }
-
-    /// Send one request; the error says why it was not taken.
-    async fn send(&self, sender: &mut Sender, body: Bytes) -> Result<(), String> {
-        match sender {
-            Sender::Grpc(sender) => self.send_grpc(sender, body).await,
-            Sender::Http(sender) => self.send_http(sender, body).await,
-        }
-    }
-
-    async fn send_grpc(
-        &self,
-        sender: &mut h2::client::SendRequest<Bytes>,
-        body: Bytes,
-    ) -> Result<(), String> {
-        let mut head = http::Request::post(format!("http://{}{GRPC_TRACES}", self.target))
-            .version(http::Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        if let Some(encoding) = self.encoding {
-            head = head.header("grpc-encoding", encoding);
-        }
-        let head = head.body(()).map_err(|error| error.to_string())?;
-        let mut ready = sender.clone().ready().await.map_err(|error| error.to_string())?;
-        let (response, mut stream) =
-            ready.send_request(head, false).map_err(|error| error.to_string())?;
-        stream.send_data(body, true).map_err(|error| error.to_string())?;
-        let response = response.await.map_err(|error| error.to_string())?;
-        let early = response.headers().get("grpc-status").cloned();
-        let mut incoming = response.into_body();
-        let mut length = 0;
-        let mut compressed = false;
-        while let Some(chunk) = incoming.data().await {
-            let chunk = chunk.map_err(|error| error.to_string())?;
-            compressed |= length == 0 && chunk.first() == Some(&1);
-            length += chunk.len();
-            incoming.flow_control().release_capacity(chunk.len()).ok();
-        }
-        let late = incoming.trailers().await.map_err(|error| error.to_string())?;
-        let status = early.or_else(|| late.and_then(|map| map.get("grpc-status").cloned()));
-        match status.as_ref().map(|value| value.as_bytes()) {
-            // Go answers as it was asked; what it compressed is not looked into.
-            Some(b"0") if compressed || length <= 5 + WHOLE => Ok(()),
-            Some(b"0") => Err("partial success".into()),
-            Some(code) => Err(format!("grpc-status {}", String::from_utf8_lossy(code))),
-            None => Err("no grpc-status".into()),
-        }
-    }
-
-    async fn send_http(
-        &self,
-        sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>,
-        body: Bytes,
-    ) -> Result<(), String> {
-        let mut head = http::Request::post(HTTP_TRACES)
-            .header("host", &self.target)
-            .header("content-type", "application/x-protobuf");
-        if let Some(encoding) = self.encoding {
-            head = head.header("content-encoding", encoding);
-        }
-        let request = head.body(Full::new(body)).map_err(|error| error.to_string())?;
-        sender.ready().await.map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-        match (status.as_u16(), body.to_bytes().len() <= WHOLE) {
-            (200, true) => Ok(()),
-            (200, false) => Err("partial success".into()),
-            (code, _) => Err(format!("http {code}")),
-        }
-    }
-
     /// One request at a time until the plan is done.
     async fn work(self: Arc<Self>, shared: Option<h2::client::SendRequest<Bytes>>) {
         let mut sender = shared.map(Sender::Grpc);
@@ -170,15 +71,15 @@ impl Plan {
             let body = &self.bodies[turn as usize % self.bodies.len()];
             loop {
                 let started = Instant::now();
-                let result = match &mut sender {
-                    Some(sender) => self.send(sender, body.clone()).await,
-                    None => match self.connect().await {
-                        Ok(fresh) => self.send(sender.insert(fresh), body.clone()).await,
-                        Err(error) => Err(error.to_string()),
+                let answer = match &mut sender {
+                    Some(sender) => self.target.send(sender, body.clone()).await,
+                    None => match self.target.connect().await {
+                        Ok(fresh) => self.target.send(sender.insert(fresh), body.clone()).await,
+                        Err(error) => Answer::Unsent(error.to_string()),
                     },
                 };
-                match result {
-                    Ok(()) => {
+                match answer {
+                    Answer::Accepted => {
                         mine.accepted += self.spans;
                         if (self.measure_from..=self.until).contains(&Instant::now()) {
                             mine.measured += self.spans;
@@ -186,7 +87,10 @@ impl Plan {
                         }
                         break;
                     }
-                    Err(reason) => {
+                    Answer::Refused(reason, _)
+                    | Answer::Rejected(reason)
+                    | Answer::Unanswered(reason)
+                    | Answer::Unsent(reason) => {
                         if !reason.starts_with("grpc-status") && !reason.starts_with("http ") {
                             sender = None;
                         }
@@ -260,9 +164,12 @@ async fn main() -> Result<(), Error> {
     let warmup = Duration::from_secs_f64(args.get("warmup", 0.0));
     let begin = Instant::now();
     let plan = Arc::new(Plan {
-        target: args.text("target").unwrap_or_else(|| fail("--target is needed")).to_owned(),
-        grpc,
-        encoding,
+        target: Target {
+            address: args.text("target").unwrap_or_else(|| fail("--target is needed")).to_owned(),
+            grpc,
+            encoding,
+            deadline: None,
+        },
         bodies,
         spans: spans as u64,
         requests,
@@ -278,7 +185,7 @@ async fn main() -> Result<(), Error> {
     });
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..args.get("connections", 4) {
-        let shared = match plan.grpc.then(|| plan.connect()) {
+        let shared = match grpc.then(|| plan.target.connect()) {
             Some(connecting) => match connecting.await? {
                 Sender::Grpc(sender) => Some(sender),
                 Sender::Http(_) => None,
