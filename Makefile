@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs interop interop-peers bench
+.PHONY: up test check build lock fmt docs interop interop-peers bench soak
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -15,7 +15,8 @@ up: build ## run the collector on the quick start, fed by the demo app
 	@$(BIN)/python examples/quickstart.py
 
 test: build ## everything a change must pass, but for the checks
-	cargo test --release --locked --quiet -p heliograph-core
+	cargo test --release --locked --quiet -p heliograph-core -p heliograph-bench
+	cargo build --release --locked --quiet -p heliograph-bench
 	$(BIN)/pytest -n 2
 
 check: build ## formatting, lints, types, stubs
@@ -32,6 +33,10 @@ interop: build interop-peers ## ours against the real clients, backends and coll
 
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true
+
+soak: build ## every fault at full length, ours and the Go collector; SOAK="--faults away,bombs" for a part
+	@python3 tests/interop/peers/install.py otelcol || true
+	@PYTHONPATH=tests:benchmarks $(BIN)/python tests/faults/soak.py $(SOAK)
 
 bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py

@@ -32,8 +32,8 @@ class Frame(NamedTuple):
 class Client:
     """HTTP/2, frame by frame."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        host, _, port = receiver.addresses["grpc"].rpartition(":")
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=20)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
@@ -65,7 +65,7 @@ class Client:
         return stream
 
     def send(self, stream: int, data: bytes, end: bool = True) -> None:
-        """Send data as the windows allow."""
+        """Send data as the windows allow, until the stream is reset."""
         while True:
             step = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
             self.h2.send_data(stream, data[:step], end_stream=end and len(data) <= step)
@@ -75,6 +75,8 @@ class Client:
                 return
             while not self.h2.local_flow_control_window(stream):
                 self.receive()
+                if any(isinstance(event, h2.events.StreamReset) for event in self.events):
+                    return
 
     def receive(self) -> bool:
         """Read once; False at the end of the connection."""
@@ -120,7 +122,7 @@ async def run(receiver: Receiver, talk: Callable[[Client], Any]) -> Any:
     """Talk to the server on a thread."""
 
     def work() -> Any:
-        with Client(receiver) as client:
+        with Client(receiver.addresses["grpc"]) as client:
             return talk(client)
 
     return await asyncio.to_thread(work)

@@ -1,0 +1,125 @@
+"""Delivery modes: what an acknowledgement means, as a configuration of ours or of Go's collector.
+
+Both run the same YAML but for the options that only one of them has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import harness
+from install import find
+
+OURS, GO = "heliograph", "go"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What stands behind "accepted"."""
+
+    name: str
+    collector: str = OURS
+    durable: bool = False
+    """Whether what is accepted survives the process."""
+    exporter: Mapping[str, Any] = field(default_factory=dict)
+    journal: Mapping[str, Any] | None = None
+    storage: Mapping[str, Any] | None = None
+    """``file_storage`` of the Go collector."""
+
+    def __str__(self) -> str:
+        return f"{self.collector}: {self.name}"
+
+
+DELIVERED = Mode("delivered")
+"""The sender waits until the exporter has delivered."""
+GO_PLAIN = Mode("no queue", GO, exporter={"sending_queue": {"enabled": False}})
+GO_MEMORY = Mode("memory queue", GO)
+GO_FILE = Mode("file_storage", GO, durable=True, storage={"fsync": False})
+GO_FSYNC = Mode("file_storage, fsync", GO, durable=True, storage={"fsync": True})
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where a collector listens and sends."""
+
+    grpc: int
+    http: int
+    sinks: Sequence[int]
+    """Ports; each is an exporter of its own, over gRPC."""
+
+
+def configuration(
+    mode: Mode,
+    ends: Ends,
+    folder: Path,
+    *,
+    limit_mib: int = 256,
+    cap_mib: int = 1024,
+    delivery: Mapping[str, Any] | None = None,
+) -> str:
+    """A configuration (JSON is YAML): OTLP in both ways, a memory limiter, an exporter a sink.
+
+    Args:
+        folder: for what is kept on disk.
+        limit_mib: of the memory limiter.
+        cap_mib: of what is kept on disk.
+        delivery: options of each exporter beside the mode's; it never gives up anyway.
+    """
+    extensions: dict[str, Any] = {}
+    exporter: dict[str, Any] = {
+        "tls": {"insecure": True},
+        "compression": "none",
+        "retry_on_failure": {"max_elapsed_time": "0s"},
+        **mode.exporter,
+        **(delivery or {}),
+    }
+    if mode.storage is not None:
+        directory = folder / "file_storage"
+        extensions["file_storage"] = {"directory": str(directory), "create_directory": True}
+        extensions["file_storage"] |= mode.storage
+        queue = {"storage": "file_storage", "sizer": "bytes", "queue_size": cap_mib * 2**20}
+        exporter["sending_queue"] = queue
+    names = [f"otlp/{number}" for number, _ in enumerate(ends.sinks)]
+    service: dict[str, Any] = {
+        "extensions": list(extensions),
+        "telemetry": {"metrics": {"level": "none"}},
+        "pipelines": {
+            "traces": {"receivers": ["otlp"], "processors": ["memory_limiter"], "exporters": names}
+        },
+    }
+    document = {
+        "receivers": {
+            "otlp": {
+                "protocols": {
+                    "grpc": {"endpoint": f"127.0.0.1:{ends.grpc}"},
+                    "http": {"endpoint": f"127.0.0.1:{ends.http}"},
+                }
+            }
+        },
+        "processors": {"memory_limiter": {"check_interval": "100ms", "limit_mib": limit_mib}},
+        "exporters": {
+            name: {"endpoint": f"127.0.0.1:{port}", **exporter}
+            for name, port in zip(names, ends.sinks, strict=True)
+        },
+        "extensions": extensions,
+        "service": service,
+    }
+    return json.dumps(document, indent=2)
+
+
+def command(mode: Mode, config: Path) -> list[str | Path]:
+    """How the mode's collector is started.
+
+    Raises: LookupError when it is not installed.
+    """
+    if mode.collector == OURS:
+        program = harness.ROOT / ".venv" / "bin" / "heliograph"
+        return [program, "collector", "--config", config]
+    peer = find("otelcol")
+    if peer is None:
+        raise LookupError("`python tests/interop/peers/install.py otelcol` installs the peer")
+    return [peer / "otelcol", "--config", config]

@@ -1,0 +1,276 @@
+"""A collector between a herd of senders and sinks that know every span by its number.
+
+What the herd was told is accepted has to be at every sink in the end; `Stage.row` says whether.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import harness
+from modes import OURS, Ends, Mode, command, configuration
+
+MIB = 2**20
+RATE = 20_000
+"""Spans a second of the usual load."""
+SPANS = 100
+"""Spans a request."""
+LIMIT = 256
+"""MiB that the memory limiter is given."""
+SLACK = 22
+"""MiB that may be resident beside what the limiter counts."""
+
+
+def quiet_port() -> int:
+    """A free port that no outgoing connection will be given while its server is away."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a fault came to."""
+
+    fault: str
+    mode: Mode
+    load: str
+    accepted: int
+    delivered: int
+    """Of the accepted, those that arrived at every sink."""
+    duplicates: int
+    unanswered: int
+    """Requests whose fate their sender did not learn; each may make duplicates."""
+    refused: int
+    """Requests that were told to come again."""
+    peak: int
+    """Largest resident size of the collector, in bytes."""
+    unfinished: int
+    """Spans that were never accepted, because the herd's patience was over."""
+    note: str = ""
+
+    @property
+    def lost(self) -> int:
+        return self.accepted - self.delivered
+
+    def cells(self) -> list[str]:
+        return [
+            self.fault,
+            self.mode.collector,
+            self.mode.name,
+            self.load,
+            f"{self.accepted:,}",
+            f"{self.delivered:,}",
+            f"{self.lost:,}",
+            f"{self.duplicates:,}",
+            f"{self.refused:,}",
+            f"{self.unanswered:,}",
+            f"{self.peak / MIB:.0f}",
+            "; ".join(filter(None, (self.note, self._left()))),
+        ]
+
+    def _left(self) -> str:
+        return f"{self.unfinished:,} never accepted" if self.unfinished else ""
+
+
+HEADINGS = (
+    *("fault", "collector", "mode", "load", "accepted", "delivered", "lost", "duplicates"),
+    *("refused", "unanswered", "peak MiB", "note"),
+)
+
+
+class Stage:
+    """Everything that runs during one fault; stopped at the end of the block."""
+
+    def __init__(self, mode: Mode, folder: Path, *, sinks: int = 1, **options: Any) -> None:
+        self.mode = mode
+        self.folder = folder
+        self.sinks: list[harness.Sink] = []
+        self.peak = 0
+        self._options = {"limit_mib": LIMIT, **options}
+        self._herds: list[tuple[str, harness.Herd]] = []
+        self._processes: list[harness.Process] = []
+        self._starts = 0
+        self._count = sinks
+
+    def __enter__(self) -> Stage:
+        try:
+            for number in range(self._count):
+                self.sinks.append(self._sink(number))
+            ports = [sink.grpc for sink in self.sinks]
+            self.ends = Ends(quiet_port(), quiet_port(), ports)
+            self.config = self.folder / "collector.yaml"
+            self.write()
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in reversed(self._processes):
+            if not process.ended():
+                process.child.kill()
+            process.child.wait()
+
+    def _sink(self, number: int) -> harness.Sink:
+        ends = [f"--grpc=127.0.0.1:{quiet_port()}".split("="), ["--check", "yes"]]
+        words = [word for end in ends for word in end]
+        log = self.folder / f"sink{number}.log"
+        process = harness.Process([harness.NATIVE / "sink", *words], log)
+        self._processes.append(process)
+        return harness.Sink(process)
+
+    # The collector.
+
+    def write(self, **options: Any) -> None:
+        """Write the configuration, with other options than at first."""
+        made = configuration(self.mode, self.ends, self.folder, **(self._options | options))
+        self.config.write_text(made)
+
+    def start(self) -> None:
+        """Start the collector and return when it listens."""
+        self._starts += 1
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True)
+        log = self.folder / f"collector{self._starts}.log"
+        words = command(self.mode, self.config)
+        self.collector = harness.Process(words, log, HELIOGRAPH_STATE_DIR=str(state))
+        self._processes.append(self.collector)
+        for port in (self.ends.grpc, self.ends.http):
+            self.collector.ready(port)
+
+    def look(self) -> None:
+        """Note the collector's memory, and that it lives."""
+        self.collector.alive()
+        self.peak = max(self.peak, self.collector.peak())
+
+    def kill(self) -> None:
+        """End the collector with SIGKILL."""
+        self.look()
+        self.collector.child.kill()
+        self.collector.child.wait()
+
+    def terminate(self) -> int:
+        """End the collector with SIGTERM; return its status."""
+        self.look()
+        return self.collector.stop(20)
+
+    # The load.
+
+    def load(self, *options: str | float, rate: float = RATE, sender: int = 1) -> harness.Herd:
+        """Begin to send so many spans a second."""
+        protocol = "http" if "http" in options else "grpc"
+        port = self.ends.http if protocol == "http" else self.ends.grpc
+        words: list[str | float] = ["--target", f"127.0.0.1:{port}", "--rate", rate]
+        words += ["--sender", sender, "--spans", SPANS, "--backoff", 0.2, *options]
+        herd = harness.Herd(self.folder / f"herd{sender}.log", *words)
+        self._processes.append(herd.process)
+        self._herds.append((f"{rate / 1e3:g} k spans/s", herd))
+        return herd
+
+    def hold(self, seconds: float) -> None:
+        """Let things be for a while; the collector has to live through it."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.look()
+            time.sleep(min(0.1, left))
+
+    def until(self, met: Callable[[], bool], seconds: float, what: str) -> None:
+        """Return when a condition holds; the collector has to live until then."""
+
+        def seen() -> bool:
+            self.look()
+            return met()
+
+        harness.wait_until(seen, seconds, what)
+
+    def flowing(self, more: int = RATE // 2, seconds: float = 30) -> None:
+        """Return when each herd has had so many more spans accepted."""
+        for _, herd in self._herds:
+            before = herd.latest().get("accepted", 0)
+            met = lambda herd=herd, before=before: (  # noqa: E731
+                herd.latest().get("accepted", 0) >= before + more
+            )
+            self.until(met, seconds, "accepted spans")
+
+    # The reckoning.
+
+    def row(self, fault: str, *, patience: float = 60, note: str = "") -> Row:
+        """Let the herds finish, wait for what was accepted to arrive, and count."""
+        reports = [herd.finish(patience) for _, herd in self._herds]
+        accepted = {
+            number: [(first, end) for first, end in report["runs"]]
+            for number, report in enumerate(reports, 1)
+        }
+
+        def arrived() -> bool:
+            return all(
+                not harness.missing(runs, seen.runs.get(number, []))
+                for seen in (sink.seen() for sink in self.sinks)
+                for number, runs in accepted.items()
+            )
+
+        try:
+            self.until(arrived, patience, "the arrival of what was accepted")
+        except TimeoutError:
+            note = "; ".join(filter(None, (note, f"waited {patience:g} s in vain")))
+        return self._reckon(fault, reports, accepted, note)
+
+    def _reckon(
+        self,
+        fault: str,
+        reports: list[dict[str, Any]],
+        accepted: dict[int, harness.Runs],
+        note: str,
+    ) -> Row:
+        everywhere = dict(accepted)
+        duplicates = strangers = 0
+        for sink in self.sinks:
+            seen = sink.seen()
+            duplicates += seen.duplicates
+            strangers += seen.strangers
+            for number, runs in everywhere.items():
+                gone = harness.missing(runs, seen.runs.get(number, []))
+                everywhere[number] = harness.missing(runs, gone)
+        assert not strangers, f"{strangers} spans that nobody has sent"
+        if not self.collector.ended():
+            self.look()
+        return Row(
+            fault=fault,
+            mode=self.mode,
+            load=" + ".join(load for load, _ in self._herds),
+            accepted=sum(map(harness.count, accepted.values())),
+            delivered=sum(map(harness.count, everywhere.values())),
+            duplicates=duplicates,
+            unanswered=sum(report["unanswered"] for report in reports)
+            + sum(sink.stats()["unanswered"] for sink in self.sinks),
+            refused=sum(report["refused"] for report in reports),
+            peak=self.peak,
+            unfinished=sum(report["pending"] for report in reports),
+            note=note,
+        )
+
+
+def bound(mode: Mode) -> int:
+    """Bytes that the collector may take in its worst moment."""
+    assert mode.collector == OURS
+    return (LIMIT + SLACK) * MIB
