@@ -64,6 +64,15 @@ class ComponentConfig(BaseModel):
         """Yield what no single field can see; paths are relative to this configuration."""
         yield from ()
 
+    def advise(self, kind: Kind) -> Iterator[Problem]:
+        """Yield what works and may not be meant; it is said as a warning.
+
+        Args:
+            kind: the section that the component stands in.
+        """
+        del kind
+        yield from ()
+
 
 class Clock(Protocol):
     """Time as components see it; tests pass ``heliograph.testing.FakeClock``."""

@@ -1,6 +1,6 @@
 """Check each configured component against its model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,12 +116,17 @@ class Components:
         self.secrets |= shaper.secrets
         self.warnings += shaper.warnings
         found = list(shaper.problems)
+        advice: list[Problem] = []
         instance = None
         if path not in shaper.failed:
             try:
                 instance = model.model_validate(values)
                 if isinstance(instance, ComponentConfig) and not shaper.failed:
-                    found += _own_checks(instance, node, path, shaper.meant)
+                    kind = Kind(str(path[0]))
+                    found += _own_words(instance, lambda part: part.check(), node, path, shaper)
+                    advice = _own_words(
+                        instance, lambda part: part.advise(kind), node, path, shaper
+                    )
             except ValidationError as error:
                 for where, problem in problems_of(error, node, model, path, shaper.secrets):
                     if not _said(where, shaper.failed) and where not in shaper.meant:
@@ -130,10 +135,14 @@ class Components:
                 what = f"cannot be checked: {type(error).__name__}: {error}"
                 found.append(Problem(dotted(path), what, "mend the component", place))
         at_key = node.place if isinstance(node, Mapping) or is_null(node) else None
-        for problem in found:
+
+        def told(problem: Problem) -> Problem:
             here = place if problem.place is None or problem.place == at_key else problem.place
             message, fix = self._scrubbed(problem.message), self._scrubbed(problem.fix or "")
-            self.problems.append(Problem(problem.path, message, fix or None, here))
+            return Problem(problem.path, message, fix or None, here)
+
+        self.problems += map(told, found)
+        self.warnings += map(told, advice)
         return None if found else instance
 
     def _scrubbed(self, message: str) -> str:
@@ -150,12 +159,19 @@ class Components:
         self.problems.append(Problem(dotted(path), message, fix, place))
 
 
-def _own_checks(config: ComponentConfig, node: Node, path: Path, meant: set[Path]) -> list[Problem]:
+def _own_words(
+    config: ComponentConfig,
+    say: Callable[[ComponentConfig], Iterator[Problem]],
+    node: Node,
+    path: Path,
+    shaper: Shaper,
+) -> list[Problem]:
+    """Return what a configuration and those inside it say of themselves."""
     found = []
     for at, part in _parts(config, ()):
-        for problem in part.check():
+        for problem in say(part):
             where = (*at, *steps(problem.path))
-            if (*path, *where) not in meant:
+            if (*path, *where) not in shaper.meant:
                 full = dotted((*path, *where))
                 place = place_of(node, where)
                 found.append(Problem(full, problem.message, problem.fix, place))
