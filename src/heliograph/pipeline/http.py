@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from heliograph._core import compress
@@ -25,8 +28,16 @@ MAX_BODY = 64 * 1024
 WORTH_COMPRESSING = 1024
 """Answers below this many bytes go as they are."""
 
+MAX_CONNECTIONS = 256
+"""Beyond them the one that idles longest is closed, or else the newest."""
+
 LEVELS = {"zstd": 1, "gzip": 1}
 """Content codings, best first, and how hard they try: pages are big and made for each request."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(r"[!-~]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -82,34 +93,47 @@ class Server:
         self._handler = handler
         self._log = log
         self._limits = limits or Limits()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
-        self._idle: set[asyncio.Task[None]] = set()
+        self._idle: dict[asyncio.Task[None], None] = {}
+        """Connections between two requests; the one that waits longest comes first."""
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises: OSError."""
-        self._server = await asyncio.start_server(
-            self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
-        )
+        options = {**self._options(tls), "reuse_address": True}
+        self._servers = [await asyncio.start_server(self._connected, host, port, **options)]
 
     async def start_unix(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
         """Listen on a Unix socket. Raises: OSError."""
-        self._server = await asyncio.start_unix_server(
-            self._connected, path, ssl=tls, limit=MAX_HEAD
-        )
+        options = self._options(tls)
+        if sys.version_info >= (3, 13):
+            options["cleanup_socket"] = False  # the path outlives a change of context
+        self._servers = [await asyncio.start_unix_server(self._connected, path, **options)]
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Shake hands with another context from now on; open connections stay as they are."""
+        old = self._servers
+        self._servers = [
+            await asyncio.start_server(self._connected, sock=sock.dup(), **self._options(tls))
+            for server in old
+            for sock in server.sockets
+        ]
+        for server in old:
+            server.close()
+
+    def _options(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
+        patience = {} if tls is None else {"ssl_handshake_timeout": self._limits.head}
+        return {"ssl": tls, "limit": MAX_HEAD, **patience}
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def stop(self, grace: float = 2.0) -> None:
         """Stop listening, let answers under way finish for ``grace`` seconds, close the rest."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
+        while self._servers:
+            self._servers.pop().close()
         for task in self._idle:
             task.cancel()
         if self._connections:
@@ -121,17 +145,26 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._connections) >= MAX_CONNECTIONS:
+            longest = next(iter(self._idle), None)
+            if longest is None:
+                writer.transport.abort()
+                return
+            del self._idle[longest]
+            longest.cancel()
         self._connections.add(task)
+        writer.transport.set_write_buffer_limits(high=1, low=0)  # draining means all is taken
         try:
-            while self._server is not None and await self._exchange(task, reader, writer):
+            while self._servers and await self._exchange(task, reader, writer):
                 pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self._log.debug("a connection ended in the middle of a request")
+            writer.transport.abort()  # closing would wait for whoever does not read
         except asyncio.CancelledError:
-            self._log.debug("a connection was closed by the server's stop")
+            self._log.debug("a connection was closed by the server")
         finally:
             self._connections.discard(task)
-            self._idle.discard(task)
+            self._idle.pop(task, None)
             writer.close()
 
     async def _exchange(
@@ -141,10 +174,10 @@ class Server:
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Read one request and answer it; return whether the connection goes on."""
-        self._idle.add(task)
+        self._idle[task] = None
         async with asyncio.timeout(self._limits.idle):
             first = await reader.read(1)
-        self._idle.discard(task)
+        self._idle.pop(task, None)
         if not first:
             return False
         head_only = keep = False
@@ -170,7 +203,7 @@ class Server:
         try:
             return await self._handler(request)
         except Exception:
-            self._log.exception("answering %s %s failed", request.method, request.path)
+            self._log.exception("answering %s %r failed", request.method, request.path)
             return Response(500, b"internal error; the log has more\n")
 
     async def _read(
@@ -188,8 +221,8 @@ class Server:
         if "transfer-encoding" in request.headers:
             raise BadRequest(411, "a body needs Content-Length")
         length = request.headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()):
-            raise BadRequest(400, "Content-Length is not a number")
+        if not _LENGTH.fullmatch(length):
+            raise BadRequest(400, "Content-Length is not one number")
         if int(length) > MAX_BODY:
             raise BadRequest(413, f"a body may have {MAX_BODY} bytes")
         await reader.readexactly(int(length))
@@ -203,14 +236,18 @@ def parse_head(head: bytes, peer: str = "") -> tuple[Request, str]:
         method, target, version = line.split(" ")
     except ValueError as error:
         raise BadRequest(400, "the request line is malformed") from error
+    if not (_TOKEN.fullmatch(method) and _TARGET.fullmatch(target)):
+        raise BadRequest(400, "the request line is malformed")
     if version not in ("HTTP/1.0", "HTTP/1.1"):
         raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1")
     headers: dict[str, str] = {}
     for text in filter(None, lines):
         name, colon, value = text.partition(":")
-        if not colon or not name or name != name.strip():
+        if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
             raise BadRequest(400, "a header is malformed")
-        key, value = name.lower(), value.strip()
+        key, value = name.lower(), value.strip(" \t")
+        if key in headers and key in ("host", "content-length"):
+            raise BadRequest(400, f"{key} stands there twice")
         headers[key] = f"{headers[key]},{value}" if key in headers else value
     if target.lower().startswith(("http://", "https://")):
         target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"

@@ -144,9 +144,13 @@ class TlsServer(TlsConfig):
         if not (self.cert_file or self.cert_pem or self.key_file or self.key_pem):
             yield Problem("cert_file", "is missing; a TLS server shows a certificate")
 
+    @property
+    def reload_every(self) -> float | None:
+        """Seconds after which the files are read again; None for never."""
+        return self.reload_interval or (10.0 if self.client_ca_file_reload else None)
+
     def settings(self) -> dict[str, object]:
         """What the native server takes."""
-        reload = self.reload_interval or (10.0 if self.client_ca_file_reload else None)
         return {
             "cert_file": self.cert_file,
             "cert_pem": self.cert_pem and self.cert_pem.get_secret_value(),
@@ -156,7 +160,7 @@ class TlsServer(TlsConfig):
             "client_ca_pem": None,
             "versions": self.versions(),
             "cipher_suites": self.cipher_suites,
-            "reload_interval": reload,
+            "reload_interval": self.reload_every,
         }
 
 
