@@ -85,14 +85,24 @@ class Pages:
         return cast(Authenticator, extension)
 
     async def _answer(self, request: Request) -> Response:
-        try:
-            if self._authenticator is not None:
-                await self._authenticator.authenticate(request.headers)
-            response = await self._handler(request)
-        except Reject as error:
-            response = Response(401, f"{error.reason}\n".encode())
+        refusal = await self._refusal(request)
+        response = refusal or await self._handler(request)
         extra = {**self._headers, **self._cors(request.headers.get("origin", ""))}
         return replace(response, headers={**response.headers, **extra}) if extra else response
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to those who may not come in, None for all others."""
+        if self._authenticator is None:
+            return None
+        try:
+            await self._authenticator.authenticate(request.headers)
+        except Reject as error:
+            return Response(401, f"{error.reason}\n".encode())
+        except Exception as error:
+            # Not its text, in which there may be what the sender presented.
+            self._settings.log.warning("the authenticator failed: %s", type(error).__name__)
+            return Response(503, b"the authenticator failed\n")
+        return None
 
     def _cors(self, origin: str) -> Mapping[str, str]:
         cors = self._config.cors

@@ -182,7 +182,8 @@ class Receiver:
         except Reject as error:
             question.fail(error.code or UNAUTHENTICATED, error.reason)
         except Exception as error:
-            self._settings.log.warning("the authenticator failed: %r", error)
+            # Not its text, in which there may be what the sender presented.
+            self._settings.log.warning("the authenticator failed: %s", type(error).__name__)
             question.fail(UNAVAILABLE, "the authenticator failed", AFTER)
         else:
             question.admit(list(claims.items()))
