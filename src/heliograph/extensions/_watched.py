@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from heliograph.pipeline.redaction import redact
+
 GRAIN = 50_000_000
 """Nanoseconds within which two changes may leave the same time on a file."""
 
@@ -18,11 +20,15 @@ class WatchedFile:
 
     Args:
         log: hears once that a file which was readable is not any more.
+        secret: whether what is in it must never be written anywhere.
     """
 
-    def __init__(self, path: Path, log: logging.Logger | None = None) -> None:
+    def __init__(
+        self, path: Path, log: logging.Logger | None = None, *, secret: bool = True
+    ) -> None:
         self.path = path
         self._log = log
+        self._is_secret = secret
         self._seen: tuple[int, ...] | None = None
         self._is_read = False
         self._text = ""
@@ -39,6 +45,8 @@ class WatchedFile:
             seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if seen != self._seen:
                 self._text = self._read()
+                if self._is_secret:
+                    redact.hide(self._text)
                 self._is_read, self._said = True, ""
                 is_fresh = 0 <= time.time_ns() - status.st_mtime_ns < GRAIN
                 self._seen = None if is_fresh else seen

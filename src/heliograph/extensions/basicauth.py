@@ -30,6 +30,7 @@ from heliograph.extensions._watched import WatchedFile
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
 from heliograph.pipeline.fields import Field, Secret
+from heliograph.pipeline.redaction import redact
 
 UNAUTHENTICATED = 16
 REMEMBERED = 10_000
@@ -191,16 +192,20 @@ class _Client:
     def __init__(self, config: ClientAuth, log: logging.Logger) -> None:
         self._username = config.username
         self._password = config.password.get_secret_value() if config.password else ""
-        files = (config.username_file, config.password_file)
-        self._username_file, self._password_file = (
-            WatchedFile(path, log) if path else None for path in files
-        )
+        user, word = config.username_file, config.password_file
+        self._username_file = WatchedFile(user, log, secret=False) if user else None
+        self._password_file = WatchedFile(word, log) if word else None
+        self._header = ""
 
     def header(self) -> str:
         """Return it as the files say now. Raises: Retry while one of them is empty."""
         user = _content(self._username_file) if self._username_file else self._username
         password = _content(self._password_file) if self._password_file else self._password
-        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        header = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        if header != self._header:
+            redact.hide(header.removeprefix("Basic "))
+            self._header = header
+        return header
 
 
 def _content(file: WatchedFile) -> str:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from heliograph._core import Events
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
+from heliograph.pipeline.redaction import shown
 from heliograph.pipeline.telemetry import Telemetry
 
 
@@ -59,6 +60,11 @@ class ComponentConfig(BaseModel):
     """Base of every ``Config``: unknown keys are errors, values are checked, never coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show addresses without the credentials in them."""
+        for name, value in super().__repr_args__():
+            yield name, shown(value)
 
     def check(self) -> Iterator[Problem]:
         """Yield what no single field can see; paths are relative to this configuration."""

@@ -36,6 +36,7 @@ from heliograph.pipeline.component import (
 from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, PipelineSpec
 from heliograph.pipeline.delivery import Delivery, DeliveryConfig
 from heliograph.pipeline.joints import Entry, FanOut, Outlet
+from heliograph.pipeline.redaction import guard_loop
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import State, Telemetry
 from heliograph.pipeline.threads import Home, OnThread
@@ -255,6 +256,7 @@ class Graph:
             homes = tuple(_home(consumer, main) for consumer in takes)
 
             def make(loop: asyncio.AbstractEventLoop) -> Component:
+                guard_loop(loop, self._log)
                 edge = Edge(loop, self._log)
                 self._edges.append(edge)
                 made: Component = factory(spec.config, self._settings(spec, signal, edge), *homes)

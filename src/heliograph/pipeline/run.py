@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import gc
 import logging
 import signal
@@ -15,6 +17,7 @@ from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
 from heliograph.pipeline.graph import DRAIN, Graph
 from heliograph.pipeline.logs import set_up
+from heliograph.pipeline.redaction import guard, guard_loop, redact
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.watch import LoopWatch
 
@@ -30,11 +33,15 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
     second signal ends draining at once.
     """
     keep_freed_memory()
+    redact.hide(*config.secrets)
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error may be closed
+        faulthandler.enable()
     try:
         log = set_up(config.telemetry.logs)
     except OSError as error:
         print(f"service.telemetry.logs.output_paths: {error}", file=errors or sys.stderr)
         return FAILED
+    guard(log)
     for problem in config.warnings:
         log.warning("%s", problem)
     try:
@@ -42,12 +49,13 @@ def run(config: Config, *, drain: float = DRAIN, errors: IO[str] | None = None) 
             return runner.run(_serve(config, log, drain))
     except ConfigError as error:
         placed = ConfigError(config.placed(problem) for problem in error.problems)
-        print(placed, file=errors or sys.stderr)
+        print(redact(str(placed)), file=errors or sys.stderr)
         return FAILED
 
 
 async def _serve(config: Config, log: logging.Logger, drain: float) -> int:
     loop = asyncio.get_running_loop()
+    guard_loop(loop, log)
     edge = Edge(loop, log)
     try:
         graph = Graph(config, edge, log=log)

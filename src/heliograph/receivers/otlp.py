@@ -28,6 +28,7 @@ from heliograph.pipeline.component import (
 )
 from heliograph.pipeline.fields import Field
 from heliograph.pipeline.net import GrpcServer, HttpServer, Server
+from heliograph.pipeline.redaction import redact
 
 PATIENCE = 5.0
 """Seconds that a sender waits at most."""
@@ -199,9 +200,10 @@ class Receiver:
         try:
             await self._next[request.signal].consume(request.batch)
         except Retry as error:
-            request.fail(UNAVAILABLE, error.reason, AFTER if error.after is None else error.after)
+            after = AFTER if error.after is None else error.after
+            request.fail(UNAVAILABLE, redact(error.reason), after)
         except Reject as error:
-            request.fail(error.code or INTERNAL, error.reason)
+            request.fail(error.code or INTERNAL, redact(error.reason))
         else:
             request.ok()
 

@@ -1,7 +1,7 @@
 """Read a configuration and check all of it in one pass."""
 
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from heliograph.errors import ConfigError, Place, Problem
@@ -15,21 +15,23 @@ from heliograph.pipeline.config.names import suggestion
 from heliograph.pipeline.config.pipelines import Pipelines, unused
 from heliograph.pipeline.config.places import (
     Path,
+    addresses,
     child,
     dotted,
     entry_of,
     place_of,
+    secret_texts,
     steps,
 )
-from heliograph.pipeline.config.shape import describe
+from heliograph.pipeline.config.shape import describe, kind_of
 from heliograph.pipeline.config.sources import gather, public, split
 from heliograph.pipeline.config.telemetry import TelemetryConfig, normal
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence, is_null
+from heliograph.pipeline.redaction import without_credentials
 from heliograph.pipeline.registry import BrokenComponent, Registry
 
 Written = dict[Kind, dict[ComponentId, Entry]]
 SERVICE_KEYS = ("telemetry", "extensions", "pipelines", "components")
-_MIN_SECRET = 4
 
 
 def load(sources: Several[str], sets: Several[str] = (), *, gates: Several[str] = ()) -> Config:
@@ -48,18 +50,20 @@ def load(sources: Several[str], sets: Several[str] = (), *, gates: Several[str] 
 class Loader:
     """One reading of a configuration; what it found stays here for print-config."""
 
-    sources: Several[str]
-    sets: Several[str] = ()
+    sources: Several[str] = field(repr=False)
+    sets: Several[str] = field(default=(), repr=False)
     gates: Several[str] = ()
     registry: Registry = field(default_factory=Registry)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-    root: Mapping = field(default_factory=lambda: Mapping({}, Place("")))
+    root: Mapping = field(default_factory=lambda: Mapping({}, Place("")), repr=False)
     """Merged and expanded."""
     resolved: bool = False
     """Whether ``root`` could be read."""
     secrets: set[Path] = field(default_factory=set)
     """Paths of what nobody may see."""
+    unclear: set[Path] = field(default_factory=set)
+    """Paths of what nobody can tell whether it is secret: no component knows it."""
 
     def config(self) -> Config | None:
         """Return the configuration, None when there are problems."""
@@ -84,7 +88,12 @@ class Loader:
             sets=tuple(self.sets),
             gates=tuple(self.gates),
             place=lambda path: place_of(self.root, steps(path)),
+            secrets=self.hidden(),
         )
+
+    def hidden(self) -> frozenset[str]:
+        """Return the secrets themselves."""
+        return frozenset([*secret_texts(self.root, self.secrets), *addresses(self.root)])
 
     def resolve(self) -> None:
         """Read, merge and expand into ``root``."""
@@ -98,6 +107,8 @@ class Loader:
         self.resolved = True
 
     def _check(self) -> tuple[Components, Pipelines, tuple[ComponentId, ...], Telemetry]:
+        components = Components(self.registry, self.root, self.problems, self.warnings)
+        self.secrets, self.unclear = components.secrets, components.unclear
         sections = [*Kind, "service"]
         for key, entry in self.root.entries.items():
             if key not in sections:
@@ -105,9 +116,7 @@ class Loader:
         service_entry = self.root.entries.get("service")
         service = self._service(service_entry)
         self._files(child(service, "components"))
-        components = Components(self.registry, self.root, self.problems, self.warnings)
         components.read()
-        self.secrets = components.secrets
         telemetry = self._telemetry(service, components)
         written = components.written
         extensions = self._extensions(service, list(written[Kind.EXTENSION]))
@@ -125,6 +134,7 @@ class Loader:
         return public(self.sources[0]) if self.sources else "--config"
 
     def _unknown_section(self, key: str, entry: Entry) -> None:
+        self.unclear.add((key,))
         if key in SERVICE_KEYS:
             fix: str | None = "it stands under service"
         else:
@@ -137,12 +147,14 @@ class Loader:
             return empty
         if not isinstance(entry.node, Mapping):
             fix = "write pipelines: under it"
-            self._wrong(("service",), f"{describe(entry.node)}, not a map", entry.place, fix)
+            self._wrong(("service",), f"{kind_of(entry.node)}, not a map", entry.place, fix)
+            self.unclear.add(("service",))
             return empty
         for key, item in entry.node.entries.items():
             if key not in SERVICE_KEYS:
                 fix = suggestion(key, SERVICE_KEYS)
                 self._wrong(("service", key), "is not an option here", item.place, fix)
+                self.unclear.add(("service", key))
         return entry.node
 
     def _files(self, node: Node | None) -> None:
@@ -191,18 +203,18 @@ class Loader:
                 continue
             id = ComponentId(*parsed)
             if id not in configured:
-                self._not_configured(path, str(id), item.place, configured)
+                assert isinstance(item, Scalar)
+                self._not_configured(path, item, configured)
             elif id not in found:
                 found.append(id)
         return tuple(found)
 
-    def _not_configured(
-        self, path: Path, name: str, place: Place, configured: Several[ComponentId]
-    ) -> None:
+    def _not_configured(self, path: Path, node: Scalar, configured: Several[ComponentId]) -> None:
+        name = node.origin or node.text  # what a variable brings may be anything
         what = f"'{name}' is not configured under extensions"
         options = [str(id) for id in configured]
         fix = suggestion(name, options) if options else f"write '{name}:' under extensions"
-        self._wrong(path, what, place, fix)
+        self._wrong(path, what, node.place, fix)
 
     def _references(self, written: Written) -> None:
         """Check the extensions that components name: authenticators and storage."""
@@ -213,7 +225,7 @@ class Loader:
             for id, entry in written[kind].items():
                 for path, node in _named(entry.node, (kind.value, str(id))):
                     if node.text not in map(str, configured):
-                        self._not_configured(path, node.text, node.place, configured)
+                        self._not_configured(path, node, configured)
                     elif node.text not in started:
                         what = f"'{node.text}' is configured and not started"
                         fix = f"write '{node.text}' under service.extensions"
@@ -239,6 +251,12 @@ class Loader:
 
     def _tidy(self, problems: list[Problem]) -> list[Problem]:
         """Return them once each, in the order of the sources and their lines."""
+        problems = [
+            replace(
+                p, message=without_credentials(p.message), fix=p.fix and without_credentials(p.fix)
+            )
+            for p in problems
+        ]
         order = {public(uri): number for number, uri in enumerate(self.sources)}
 
         def key(problem: Problem) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """Where configuration comes from: files, the environment, the command line, the web."""
 
 import base64
+import http.client
 import os
 import re
 import urllib.error
@@ -30,6 +31,7 @@ HTTP_TIMEOUT = 10.0
 Keys = tuple[str, ...]
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
+_SET_PATH = re.compile(r"[^\s=:{}\[\]\"']+(::[^\s=:{}\[\]\"']+)*")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
@@ -89,7 +91,7 @@ def read_url(url: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             raise SourceError(f"the server answers {error.code}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or type(error).__name__
         raise SourceError(f"cannot be fetched: {reason}") from None
     if len(data) > MAX_BYTES:
@@ -128,8 +130,13 @@ def public(uri: str) -> str:
     """Return a source's name for messages, without what may be secret in it."""
     scheme, rest = split(uri) or ("file", uri)
     if scheme in ("http", "https"):
-        parts = urlsplit(uri)
-        return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        # By hand: a password may have what ends a URL's host, or make it none at all.
+        address = rest.removeprefix("//").partition("?")[0].partition("#")[0]
+        host, slash, path = address.partition("/")
+        is_whole = "@" in host or re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", host)
+        return f"{scheme}://" + (
+            f"{host.rpartition('@')[2]}{slash}{path}" if is_whole else rest.rpartition("@")[2]
+        )
     if scheme == "yaml":
         return "--config yaml"
     return rest if scheme == "file" else uri
@@ -167,11 +174,14 @@ def read_set(argument: str) -> Node:
     Raises: ConfigError.
     """
     path, equals, text = argument.partition("=")
-    place = Place(f"--set {path}")
-    if not equals or not path:
-        raise ConfigError(
-            [Problem("", "has no '='", "write --set processors.batch.timeout=2s", place)]
-        )
+    fix = "write --set processors.batch.timeout=2s"
+    # What is no path is not repeated: it may be a value.
+    is_path = _SET_PATH.fullmatch(path) is not None
+    is_shown = is_path and (equals or "." in path)
+    place = Place(f"--set {path}" if is_shown else "--set")
+    if not equals or not is_path:
+        what = "has no path before the '='" if equals else "has no '='"
+        raise ConfigError([Problem("", what, fix, place)])
     node = moved(read(text, place.source), place, None)
     keys = path.replace(".", "::") if "::" not in path else path
     return nested(keys, node, place)
