@@ -282,7 +282,7 @@ async def test_an_empty_password_file_sends_nothing(settings: Settings, tmp_path
     ("content", "said"),
     [
         (b"hush\xff", "is not UTF-8 text"),
-        ("first\nhush\u00e9".encode(), "token 2: has characters that a header cannot carry"),
+        ("first\nhush\u00e9".encode(), "has characters in token 2 that a header cannot carry"),
         (b"\n \n", "has no token in it"),
     ],
 )

@@ -77,7 +77,6 @@ class Extension:
     signals: ClassVar[frozenset[Signal]] = frozenset()
 
     def __init__(self, config: Config, settings: Settings) -> None:
-        self._id = settings.id
         self._users = _Users(config.htpasswd, settings.log) if config.htpasswd else None
         self._client = _Client(config.client_auth, settings.log) if config.client_auth else None
 
@@ -90,11 +89,9 @@ class Extension:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is not in htpasswd's form"
             name = getattr(error, "filename", None)
-            raise ConfigError(
-                [Problem(f"extensions.{self._id}", f"{name or 'htpasswd'}: {reason}")]
-            ) from None
+            raise ConfigError([Problem("", f"{name or 'htpasswd'}: {reason}")]) from None
         except Retry as error:
-            raise ConfigError([Problem(f"extensions.{self._id}", error.reason)]) from None
+            raise ConfigError([Problem("", error.reason)]) from None
 
     async def authenticate(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         if self._users is None:

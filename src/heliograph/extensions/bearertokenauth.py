@@ -55,16 +55,14 @@ class Extension:
         try:
             tokens = self._tokens()
         except OSError as error:
-            raise self._problem("filename", f"cannot be read: {error.strerror}") from None
+            raise _problem("filename", f"cannot be read: {error.strerror}") from None
         if not tokens:
-            raise self._problem("filename", "has no token in it")
+            raise _problem("filename", "has no token in it")
         for number, token in enumerate(tokens, 1):
             if not (token.isascii() and token.isprintable()):
-                which = f"filename: token {number}" if self._file else f"token {number}"
-                raise self._problem(which, "has characters that a header cannot carry")
-
-    def _problem(self, option: str, message: str) -> ConfigError:
-        return ConfigError([Problem(f"extensions.{self._id}.{option}", message)])
+                option = "filename" if self._file else "token"
+                message = f"has characters in token {number} that a header cannot carry"
+                raise _problem(option, message)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         given = headers.get(self._header)
@@ -92,6 +90,10 @@ class Extension:
         if self._file is None:
             return self._fixed
         return [line.strip() for line in self._file.text().splitlines() if line.strip()]
+
+
+def _problem(option: str, message: str) -> ConfigError:
+    return ConfigError([Problem(option, message)])
 
 
 def _digest(text: str) -> bytes:
