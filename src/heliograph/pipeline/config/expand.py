@@ -157,6 +157,8 @@ class _Text:
         if scheme == "yaml":
             return rest
         if scheme in ("http", "https"):
+            if sources.can_be_changed_on_the_way(f"{scheme}:{rest}"):
+                self.warn(*sources.NO_TLS)
             return sources.read_url(f"{scheme}:{rest}")
         raise SourceError(
             f"'{scheme}:' is not a source that can be read", suggestion(scheme, sources.SCHEMES)

@@ -24,7 +24,14 @@ from heliograph.pipeline.config.places import (
     steps,
 )
 from heliograph.pipeline.config.shape import describe, kind_of
-from heliograph.pipeline.config.sources import gather, public, split
+from heliograph.pipeline.config.sources import (
+    NO_TLS,
+    can_be_changed_on_the_way,
+    gather,
+    is_remote,
+    public,
+    split,
+)
 from heliograph.pipeline.config.telemetry import TelemetryConfig, normal
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence, is_null
 from heliograph.pipeline.redaction import without_credentials
@@ -100,6 +107,9 @@ class Loader:
         on, warnings = parse(self.gates)
         self.warnings += warnings
         append = "confmap.enableMergeAppendOption" in on
+        for uri in filter(can_be_changed_on_the_way, self.sources):
+            what, fix = NO_TLS
+            self.warnings.append(Problem("", what, fix, Place(public(uri))))
         expander = Expander(self.problems, self.warnings)
         node = expander.expand(gather(self.sources, self.sets, append=append))
         assert isinstance(node, Mapping)
@@ -163,6 +173,10 @@ class Loader:
             path: Path = ("service", "components", number)
             if not isinstance(item, Scalar) or not item.text.endswith(".py"):
                 self._wrong(path, f"{describe(item)}, not a Python file", item.place, "name a .py")
+                continue
+            if is_remote(item):
+                what = "is named by a source from the network, which may not run code here"
+                self._wrong(path, what, item.place, "name it in a local file or with --set")
                 continue
             file = FilePath(self._folder(item.place), item.text)
             there = [kind for kind in Kind if file.stem in self.registry.names(kind)]

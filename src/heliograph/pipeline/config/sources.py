@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence as Several
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from heliograph.errors import ConfigError, Place, Problem
@@ -16,17 +17,20 @@ from heliograph.pipeline.config.yaml_source import (
     Entry,
     Mapping,
     Node,
+    Scalar,
     Sequence,
     is_null,
     moved,
     plain,
     read,
 )
+from heliograph.pipeline.net import Address
 
 SCHEMES = ("env", "file", "http", "https", "yaml")
 MAX_SOURCES = 100
 MAX_BYTES = 16 * 2**20
 HTTP_TIMEOUT = 10.0
+NO_TLS = ("comes without TLS, so that whoever is on the way can change it", "use https:")
 
 Keys = tuple[str, ...]
 
@@ -80,19 +84,38 @@ def _near(path: Path) -> str:
     return suggestion(path.name, others[:10])
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to where credentials and content are as safe as where they were asked for."""
+
+    def redirect_request(  # noqa: PLR0917 - the base class's
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
+            raise OSError("redirects to where there is no TLS")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and old.netloc != new.netloc:
+            request.remove_header("Authorization")
+        return request
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
+
+
 def read_url(url: str) -> str:
     """Return the text behind an ``http:`` or ``https:`` address.
 
     Raises: SourceError, which never repeats the address's credentials.
     """
     try:
-        with urllib.request.urlopen(_request(url), timeout=HTTP_TIMEOUT) as response:  # noqa: S310 - http(s) only
+        with _OPENER.open(_request(url), timeout=HTTP_TIMEOUT) as response:
             data: bytes = response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
             raise SourceError(f"the server answers {error.code}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
+        own = str(error) if type(error) is OSError and error.errno is None else None
+        reason = getattr(error, "reason", None) or own or type(error).__name__
         raise SourceError(f"cannot be fetched: {reason}") from None
     if len(data) > MAX_BYTES:
         raise SourceError(f"is larger than {MAX_BYTES // 2**20} MiB")
@@ -124,6 +147,24 @@ def variable(name: str) -> str | None:
             "use letters, digits and _, and do not begin with a digit",
         )
     return os.environ.get(name)
+
+
+def can_be_changed_on_the_way(uri: str) -> bool:
+    """Tell whether a source comes over the network without TLS."""
+    scheme, rest = split(uri) or ("file", uri)
+    if scheme != "http":
+        return False
+    try:
+        return not Address(urlsplit(f"//{rest.lstrip('/')}").hostname or "", 0).is_loopback
+    except ValueError:
+        return True
+
+
+def is_remote(node: Node) -> bool:
+    """Tell whether a source from the network says what stands here."""
+    origin = node.origin if isinstance(node, Scalar) else None
+    scheme, _ = split(node.place.source) or ("file", "")
+    return scheme in ("http", "https") or re.search("https?://", origin or "") is not None
 
 
 def public(uri: str) -> str:

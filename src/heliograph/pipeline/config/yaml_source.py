@@ -199,11 +199,13 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, place)
         elif isinstance(event, yaml.SequenceStartEvent):
+            self._plain_tag(event, "seq", place)
             items = []
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
                 items.append(self._node(event, events, depth + 1))
             node = Sequence(tuple(items), place)
         else:
+            self._plain_tag(event, "map", place)
             node = self._mapping(events, place, depth)
         if anchor is not None:
             self._anchors[anchor] = (node, self._count - before)
@@ -237,13 +239,20 @@ class _Reader:
         value = resolve(text)
         kinds = {"str": str, "int": int, "bool": bool, "float": int | float, "null": type(None)}
         if tag not in kinds or (tag != "str" and not isinstance(value, kinds[tag])):
-            raise self._stop(
-                place,
-                # Which one is not repeated: a password may begin with '!'.
-                "has a tag (what begins with '!') that does not fit",
-                "remove the tag, or write the value in quotes",
-            )
+            raise self._tagged(place)
         return Scalar(text if tag == "str" else value, text, place)
+
+    def _plain_tag(self, event: Any, name: str, place: Place) -> None:
+        if event.tag not in (None, "!", f"{_TAG}{name}"):
+            raise self._tagged(place)
+
+    def _tagged(self, place: Place) -> ConfigError:
+        return self._stop(
+            place,
+            # Which one is not repeated: a password may begin with '!'.
+            "has a tag (what begins with '!') that does not fit",
+            "remove the tag, or write the value in quotes",
+        )
 
     def _mapping(self, events: Iterator[Any], place: Place, depth: int) -> Mapping:
         entries: dict[str, Entry] = {}
