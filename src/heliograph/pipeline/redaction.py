@@ -117,7 +117,7 @@ def guard(log: logging.Logger) -> None:
             log.error("nobody caught what ended %s", name, exc_info=what.exc_value)
 
     def unraisable(what: sys.UnraisableHookArgs) -> None:
-        log.error("an exception could not be raised", exc_info=what.exc_value)
+        log.error("an exception where nobody could catch it", exc_info=what.exc_value)
 
     sys.excepthook = uncaught
     threading.excepthook = uncaught_on_a_thread
