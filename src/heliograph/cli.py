@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
+    except Exception as error:
+        from heliograph.pipeline.redaction import crash  # noqa: PLC0415 - heavy
+
+        sys.stderr.write(crash(error))
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -201,6 +206,9 @@ def _featuregate(arguments: argparse.Namespace) -> int:
 
 
 def _say_problems(loader: "Loader") -> None:
+    from heliograph.pipeline.redaction import redact  # noqa: PLC0415 - heavy
+
+    redact.hide(*loader.hidden())
     for problem in loader.warnings:
         _say(f"warning: {problem}")
     for problem in loader.problems:
@@ -215,4 +223,6 @@ def _count(number: int, word: str) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    from heliograph.pipeline.redaction import redact  # noqa: PLC0415 - heavy
+
+    print(redact(text), file=sys.stderr)

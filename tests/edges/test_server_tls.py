@@ -185,7 +185,7 @@ async def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(
         certificates.key.write_text("half a key")
         await asyncio.sleep(0.1)
         assert await shown() == second
-        await reached(lambda: "OTLP/http keeps its old certificate" in caplog.text)
+        await reached(lambda: "OTLP/http keeps its old certificates" in caplog.text)
 
 
 @pytest.mark.parametrize(

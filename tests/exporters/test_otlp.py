@@ -203,7 +203,7 @@ async def test_credentials_are_read_for_each_request(bench: Bench, backend: Grpc
 
 
 async def test_an_authenticator_that_is_not_there(bench: Bench) -> None:
-    with pytest.raises(ConfigError, match=r"otlp/tempo.auth.authenticator: is 'nobody'"):
+    with pytest.raises(ConfigError, match=r"^auth.authenticator: is 'nobody'"):
         await bench.grpc("127.0.0.1:1", auth={"authenticator": "nobody"})
 
 

@@ -172,5 +172,5 @@ async def test_https_goes_through_a_tunnel(
 
 
 async def test_what_is_no_proxy(bench: Bench) -> None:
-    with pytest.raises(ConfigError, match=r"otlphttp\.proxy_url: is not a URL such as"):
+    with pytest.raises(ConfigError, match=r"^proxy_url: is not a URL such as"):
         await bench.http(endpoint="http://127.0.0.1:1", proxy_url="socks5://proxy:1080")

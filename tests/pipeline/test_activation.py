@@ -142,7 +142,7 @@ async def test_unix_sockets_names_reloads_and_what_nobody_uses(tmp_path: Path) -
             )
             sockets = [unix, named, spare, datagrams]
             with Activated(config, sockets, "unknown:otlp/http:extra:syslog") as collector:
-                await reached(lambda: collector.says("ready: "), 30)
+                await reached(lambda: collector.says("ready"), 30)
                 assert collector.says(f"OTLP/grpc on {path}")
                 assert collector.says(f"OTLP/http on 127.0.0.1:{port(named)}")
                 unused = f"nobody uses the socket 127.0.0.1:{port(spare)} (extra)"

@@ -13,10 +13,11 @@ import pytest
 import trustme
 
 from heliograph.errors import ConfigError
+from heliograph.pipeline.certificates import Certificates, openssl_name
 from heliograph.pipeline.component import Kind
 from heliograph.pipeline.http import Request, Response
 from heliograph.pipeline.net import HttpServer, TlsServer
-from heliograph.pipeline.pages import Certificates, Pages, openssl_name
+from heliograph.pipeline.pages import Pages
 from heliograph.testing import settings
 
 
@@ -77,20 +78,44 @@ def test_certificates_are_read_again(tmp_path: Path, caplog: pytest.LogCaptureFi
     tls = TlsServer.model_validate(
         {**files, "reload_interval": "10s", "client_ca_file": str(tmp_path / "server-ca.crt")}
     )
-    held = Certificates(tls, 0.0)
-    assert len(held.context.get_ca_certs()) == 1
-    os.replace(certificate(tmp_path, "other")["cert_file"], tmp_path / "server.crt")
+    held = Certificates(tls)
+    first = held.context
+    assert (held.every, len(first.get_ca_certs())) == (10.0, 1)
     log = logging.getLogger("test")
-    held.refresh(9.0, log)
+    assert held.renewed(log) is None
     assert not caplog.records
-    held.refresh(10.0, log)
-    assert "the old ones stay" in caplog.text
+    other = certificate(tmp_path, "other")
+    os.replace(other["cert_file"], tmp_path / "server.crt")
+    for _ in range(2):
+        assert held.renewed(log) is None
+    (record,) = caplog.records
+    assert "the old ones stay: " in record.message
+    assert f"{files['cert_file']} and {files['key_file']}" in record.message
+    os.replace(other["key_file"], tmp_path / "server.key")
+    assert held.renewed(log) not in (None, first)
+    assert held.context is not first
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    files = certificate(tmp_path)
+    key = serialization.load_pem_private_key(Path(files["key_file"]).read_bytes(), None)
+    Path(files["key_file"]).write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+    )
+    with pytest.raises(ConfigError, match=r"tls: cannot be set up: .*server\.key"):
+        Certificates(TlsServer.model_validate(files))
 
 
 def test_broken_files_are_a_configuration_error(tmp_path: Path) -> None:
     tls = {"cert_file": str(tmp_path / "no.crt"), "key_file": str(tmp_path / "no.key")}
     with pytest.raises(ConfigError, match="tls: cannot be set up"):
-        Certificates(TlsServer.model_validate(tls), 0.0)
+        Certificates(TlsServer.model_validate(tls))
 
 
 @pytest.mark.parametrize(

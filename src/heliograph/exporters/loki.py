@@ -28,7 +28,7 @@ from heliograph.pipeline.component import ComponentConfig, Settings
 from heliograph.pipeline.delivery import DeliveryConfig
 from heliograph.pipeline.edge_client import Poster
 from heliograph.pipeline.fields import Duration, Field
-from heliograph.pipeline.net_client import HttpClientConfig
+from heliograph.pipeline.net_client import HttpClientConfig, bare
 from heliograph.pipeline.sparingly import Sparingly
 
 INDEXED = (
@@ -85,7 +85,7 @@ class Config(DeliveryConfig, HttpClientConfig):
         if not self.endpoint:
             yield Problem("endpoint", "is missing", fix="write http://loki:3100/loki/api/v1/push")
         elif parts.scheme not in ("http", "https") or not parts.hostname:
-            host = self.endpoint.rpartition("://")[2].partition("/")[0]
+            host = self.endpoint.rpartition("://")[2].rpartition("@")[2].partition("/")[0]
             yield Problem(
                 "endpoint",
                 f"is '{self.endpoint}', not a URL",
@@ -174,7 +174,7 @@ class Exporter:
         if 200 <= status < 300:
             return
         said = answer.body[:_SAID].decode(errors="replace").strip()
-        reason = f"{self._settings.id}: {url}: HTTP {status}: {said}"
+        reason = f"{self._settings.id}: {bare(url)}: HTTP {status}: {said}"
         if 400 <= status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS:
             too_large = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             raise (TooLarge if too_large else Reject)(reason)

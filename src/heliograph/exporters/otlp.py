@@ -19,6 +19,7 @@ from heliograph.pipeline.component import Settings
 from heliograph.pipeline.delivery import DeliveryConfig
 from heliograph.pipeline.edge_client import Sender, authenticator, grpc_client
 from heliograph.pipeline.net_client import GrpcClientConfig
+from heliograph.pipeline.redaction import without_credentials
 
 ALL_SIGNALS = frozenset({Signal.TRACES, Signal.METRICS, Signal.LOGS, Signal.PROFILES})
 
@@ -47,7 +48,7 @@ class Exporter:
         self._sender = Sender(
             self._client,
             self._settings,
-            where=dict.fromkeys(self.signals, self._config.endpoint),
+            where=dict.fromkeys(self.signals, without_credentials(self._config.endpoint)),
             timeout=self._config.timeout,
             auth=authenticator(self._config, self._settings),
         )

@@ -88,7 +88,7 @@ class Exporter:
             "json": config.encoding == "json",
         }
         self._sender = Sender(
-            build(lambda: HttpClient(self._settings.edge.events, native), self._settings),
+            build(lambda: HttpClient(self._settings.edge.events, native)),
             self._settings,
             where=where,
             timeout=config.timeout,

@@ -2,16 +2,18 @@
 
 YAML: ``extensions: bearertokenauth``; named under ``auth: {authenticator: bearertokenauth}``.
 Fields: `Config`. Tokens are compared in constant time. A token file is read again when it changes;
-each line that is not empty is a token, the first is the one that exporters send.
+each line that is not empty is a token, the first is the one that exporters send. While it has none,
+nobody comes in and nothing is sent.
 Source: the Collector's bearertokenauthextension.
 """
 
+import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from heliograph.errors import ConfigError, Problem, Reject
+from heliograph.errors import ConfigError, Problem, Reject, Retry
 from heliograph.extensions._watched import WatchedFile
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, Settings
@@ -47,31 +49,39 @@ class Extension:
         self._fixed = [secret.get_secret_value() for secret in config.tokens]
         if config.token is not None:
             self._fixed = [config.token.get_secret_value()]
-        self._file = WatchedFile(config.filename) if config.filename else None
+        self._file = WatchedFile(config.filename, settings.log) if config.filename else None
 
     async def start(self) -> None:
         try:
             tokens = self._tokens()
         except OSError as error:
-            raise ConfigError(
-                [Problem(f"extensions.{self._id}.filename", f"cannot be read: {error.strerror}")]
-            ) from error
+            raise _problem("filename", f"cannot be read: {error.strerror}") from None
         if not tokens:
-            raise ConfigError([Problem(f"extensions.{self._id}.filename", "has no token in it")])
+            raise _problem("filename", "has no token in it")
+        for number, token in enumerate(tokens, 1):
+            if not (token.isascii() and token.isprintable()):
+                option = "filename" if self._file else "token"
+                message = f"has characters in token {number} that a header cannot carry"
+                raise _problem(option, message)
 
     async def authenticate(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         given = headers.get(self._header)
         if given is None:
             raise Reject(f"the {self._header} header is missing", UNAUTHENTICATED)
-        known = False
+        # All are looked at, and as digests, so that time tells neither which was near nor how
+        # long they are.
+        shown, known = _digest(given), False
         for token in self._tokens():
-            known |= hmac.compare_digest(given.encode(), f"{self._prefix}{token}".encode())
+            known |= hmac.compare_digest(shown, _digest(self._prefix + token))
         if not known:
             raise Reject("the token is not known here", UNAUTHENTICATED)
         return {}
 
     def headers(self) -> Mapping[str, str]:
-        return {self._header: self._prefix + self._tokens()[0]}
+        tokens = self._tokens()
+        if not tokens:
+            raise Retry(f"extensions.{self._id}: the file has no token in it")
+        return {self._header: self._prefix + tokens[0]}
 
     async def stop(self) -> None:
         """Nothing is held."""
@@ -80,3 +90,11 @@ class Extension:
         if self._file is None:
             return self._fixed
         return [line.strip() for line in self._file.text().splitlines() if line.strip()]
+
+
+def _problem(option: str, message: str) -> ConfigError:
+    return ConfigError([Problem(option, message)])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

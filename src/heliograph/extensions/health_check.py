@@ -19,6 +19,7 @@ from heliograph.pipeline.fields import Duration, Field, Seconds
 from heliograph.pipeline.http import Request, Response
 from heliograph.pipeline.net import HttpServer
 from heliograph.pipeline.pages import Pages
+from heliograph.pipeline.redaction import redact
 from heliograph.pipeline.telemetry import ITEMS, Failure, State, Telemetry
 
 READY = "/ready"
@@ -76,7 +77,7 @@ class Core:
             "uptime": f"{now - self._started:.3f}s",
             "failing": {
                 exporter: {
-                    "reason": failure.reason,
+                    "reason": redact(failure.reason),
                     "seconds": round(now - failure.since, 3),
                     "attempts": failure.attempts,
                 }

@@ -22,6 +22,7 @@ from heliograph._core import Events
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.listeners import Listeners
+from heliograph.pipeline.redaction import shown
 from heliograph.pipeline.telemetry import Telemetry
 
 
@@ -61,8 +62,22 @@ class ComponentConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show addresses without the credentials in them."""
+        for name, value in super().__repr_args__():
+            yield name, shown(value)
+
     def check(self) -> Iterator[Problem]:
         """Yield what no single field can see; paths are relative to this configuration."""
+        yield from ()
+
+    def advise(self, kind: Kind) -> Iterator[Problem]:
+        """Yield what works and may not be meant; it is said as a warning.
+
+        Args:
+            kind: the section that the component stands in.
+        """
+        del kind
         yield from ()
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.errors import HeliographError
+from heliograph.pipeline.redaction import redact
 from heliograph.pipeline.state import control_sockets
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -105,10 +106,10 @@ class Control:
         try:
             return {"ok": True, "result": await handler(request)}
         except HeliographError as error:
-            return {"ok": False, "error": str(error)}
+            return {"ok": False, "error": redact(str(error))}
         except Exception as error:
             self._log.exception("the command %s failed", command)
-            return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+            return {"ok": False, "error": redact(f"{type(error).__name__}: {error}")}
 
 
 def ask(path: Path, command: str, *, patience: float = PATIENCE, **fields: Any) -> Any:

@@ -67,7 +67,7 @@ def _settle(future: asyncio.Future[Any], payload: Any) -> None:
         future.set_result(payload)
 
 
-def build(make: Callable[[], Native], settings: Settings) -> Native:
+def build(make: Callable[[], Native]) -> Native:
     """Make a native client.
 
     Raises: ConfigError when an option cannot be used, such as a certificate that is not there.
@@ -76,8 +76,7 @@ def build(make: Callable[[], Native], settings: Settings) -> Native:
         return make()
     except ValueError as error:
         option, message = error.args
-        problem = Problem(option, message)
-        raise ConfigError([problem.under(f"{settings.kind}.{settings.id}")]) from None
+        raise ConfigError([Problem(option, message)]) from None
 
 
 def authenticator(
@@ -95,8 +94,7 @@ def authenticator(
         message = (
             f"is '{config.auth.authenticator}', which is no authenticator in service.extensions"
         )
-        problem = Problem("auth.authenticator", message)
-        raise ConfigError([problem.under(f"{settings.kind}.{settings.id}")])
+        raise ConfigError([Problem("auth.authenticator", message)])
     return cast(Authenticator, found)
 
 
@@ -231,7 +229,7 @@ class Poster:
         self, config: HttpClientConfig, settings: Settings, *urls: str, timeout: float
     ) -> None:
         native = config.native(*urls)
-        self._client = build(lambda: HttpClient(settings.edge.events, native), settings)
+        self._client = build(lambda: HttpClient(settings.edge.events, native))
         self._auth = authenticator(config, settings)
         self._name = str(settings.id)
         self._timeout = timeout or NO_TIMEOUT
@@ -256,4 +254,4 @@ def grpc_client(config: GrpcClientConfig, settings: Settings) -> GrpcClient:
 
     Raises: ConfigError when an option cannot be used.
     """
-    return build(lambda: GrpcClient(settings.edge.events, config.native()), settings)
+    return build(lambda: GrpcClient(settings.edge.events, config.native()))

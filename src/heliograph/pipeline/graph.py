@@ -42,6 +42,7 @@ from heliograph.pipeline.joints import Entry, FanOut, Joint, Outlet
 from heliograph.pipeline.journal import Journal
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.nodes import STAGES, Node, start, stop_stages
+from heliograph.pipeline.redaction import guard_loop
 from heliograph.pipeline.reuse import Outs, Reuse
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import State, Telemetry
@@ -246,6 +247,7 @@ class Graph:
             takes = tuple(_home(consumer, main) for consumer in takes)
 
             def make(loop: asyncio.AbstractEventLoop) -> Component:
+                guard_loop(loop, self.surroundings.log)
                 edges.append(Edge(loop, self.surroundings.log))
                 made: Component = factory(spec.config, replace(settings, edge=edges[-1]), *takes)
                 owners[id(made)] = path

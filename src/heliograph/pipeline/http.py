@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 import sys
@@ -28,8 +29,16 @@ MAX_BODY = 64 * 1024
 WORTH_COMPRESSING = 1024
 """Answers below this many bytes go as they are."""
 
+MAX_CONNECTIONS = 256
+"""Beyond them the one that idles longest is closed, or else the newest."""
+
 LEVELS = {"zstd": 1, "gzip": 1}
 """Content codings, best first, and how hard they try: pages are big and made for each request."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(r"[!-~]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -87,15 +96,13 @@ class Server:
         self._limits = limits or Limits()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
-        self._idle: set[asyncio.Task[None]] = set()
+        self._idle: dict[asyncio.Task[None], None] = {}
+        """Connections between two requests; the one that waits longest comes first."""
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises: OSError."""
-        self._servers = [
-            await asyncio.start_server(
-                self._connected, host, port, ssl=tls, limit=MAX_HEAD, reuse_address=True
-            )
-        ]
+        options = {**self._options(tls), "reuse_address": True}
+        self._servers = [await asyncio.start_server(self._connected, host, port, **options)]
 
     async def start_unix(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
         """Listen on a Unix socket, whose path stays when it is closed. Raises: OSError."""
@@ -106,7 +113,7 @@ class Server:
     ) -> None:
         """Listen on sockets that are bound already, and close them at the end."""
         for each in sockets:
-            options: dict[str, Any] = {"sock": each, "ssl": tls, "limit": MAX_HEAD}
+            options: dict[str, Any] = {"sock": each, **self._options(tls)}
             if each.family != socket.AF_UNIX:
                 server = await asyncio.start_server(self._connected, **options)
             else:
@@ -114,6 +121,17 @@ class Server:
                     options["cleanup_socket"] = False
                 server = await asyncio.start_unix_server(self._connected, **options)
             self._servers.append(server)
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Shake hands with another context from now on; open connections stay as they are."""
+        old, self._servers = self._servers, []
+        await self.start_on([sock.dup() for server in old for sock in server.sockets], tls)
+        for server in old:
+            server.close()
+
+    def _options(self, tls: ssl.SSLContext | None) -> dict[str, Any]:
+        patience = {} if tls is None else {"ssl_handshake_timeout": self._limits.head}
+        return {"ssl": tls, "limit": MAX_HEAD, **patience}
 
     @property
     def port(self) -> int:
@@ -141,17 +159,26 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._connections) >= MAX_CONNECTIONS:
+            longest = next(iter(self._idle), None)
+            if longest is None:
+                writer.transport.abort()
+                return
+            del self._idle[longest]
+            longest.cancel()
         self._connections.add(task)
+        writer.transport.set_write_buffer_limits(high=1, low=0)  # draining means all is taken
         try:
             while self._servers and await self._exchange(task, reader, writer):
                 pass
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self._log.debug("a connection ended in the middle of a request")
+            writer.transport.abort()  # closing would wait for whoever does not read
         except asyncio.CancelledError:
-            self._log.debug("a connection was closed by the server's stop")
+            self._log.debug("a connection was closed by the server")
         finally:
             self._connections.discard(task)
-            self._idle.discard(task)
+            self._idle.pop(task, None)
             writer.close()
 
     async def _exchange(
@@ -161,10 +188,10 @@ class Server:
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Read one request and answer it; return whether the connection goes on."""
-        self._idle.add(task)
+        self._idle[task] = None
         async with asyncio.timeout(self._limits.idle):
             first = await reader.read(1)
-        self._idle.discard(task)
+        self._idle.pop(task, None)
         if not first:
             return False
         head_only = keep = False
@@ -190,7 +217,7 @@ class Server:
         try:
             return await self._handler(request)
         except Exception:
-            self._log.exception("answering %s %s failed", request.method, request.path)
+            self._log.exception("answering %s %r failed", request.method, request.path)
             return Response(500, b"internal error; the log has more\n")
 
     async def _read(
@@ -208,8 +235,8 @@ class Server:
         if "transfer-encoding" in request.headers:
             raise BadRequest(411, "a body needs Content-Length")
         length = request.headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()):
-            raise BadRequest(400, "Content-Length is not a number")
+        if not _LENGTH.fullmatch(length):
+            raise BadRequest(400, "Content-Length is not one number")
         if int(length) > MAX_BODY:
             raise BadRequest(413, f"a body may have {MAX_BODY} bytes")
         await reader.readexactly(int(length))
@@ -238,14 +265,18 @@ def parse_head(head: bytes, peer: str = "") -> tuple[Request, str]:
         method, target, version = line.split(" ")
     except ValueError as error:
         raise BadRequest(400, "the request line is malformed") from error
+    if not (_TOKEN.fullmatch(method) and _TARGET.fullmatch(target)):
+        raise BadRequest(400, "the request line is malformed")
     if version not in ("HTTP/1.0", "HTTP/1.1"):
         raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1")
     headers: dict[str, str] = {}
     for text in filter(None, lines):
         name, colon, value = text.partition(":")
-        if not colon or not name or name != name.strip():
+        if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
             raise BadRequest(400, "a header is malformed")
-        key, value = name.lower(), value.strip()
+        key, value = name.lower(), value.strip(" \t")
+        if key in headers and key in ("host", "content-length"):
+            raise BadRequest(400, f"{key} stands there twice")
         headers[key] = f"{headers[key]},{value}" if key in headers else value
     if target.lower().startswith(("http://", "https://")):
         target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from heliograph.pipeline.config import LogsTelemetry
+from heliograph.pipeline.redaction import redact
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -33,6 +36,14 @@ def _component(record: logging.LogRecord) -> str:
     return record.name.removeprefix("heliograph").removeprefix(".")
 
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _visible(text: str) -> str:
+    """Return a text whose control characters cannot steer a terminal."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 class ConsoleFormat(logging.Formatter):
     """Time, level, component, message."""
 
@@ -40,9 +51,10 @@ class ConsoleFormat(logging.Formatter):
         level = _NAMES.get(record.levelname, record.levelname)
         component = _component(record)
         line = f"{_time(record)} {level:<5} {component + ': ' if component else ''}"
-        line += record.getMessage()
+        # Indented, so that what others say cannot pass for lines of ours.
+        line += _visible(redact(record.getMessage())).replace("\n", "\n    ")
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + redact(self.formatException(record.exc_info))
         return line
 
 
@@ -58,11 +70,11 @@ class JsonFormat(logging.Formatter):
             "ts": _time(record),
             "level": _NAMES.get(record.levelname, record.levelname).lower(),
             "component": _component(record),
-            "msg": record.getMessage(),
+            "msg": redact(record.getMessage()),
             **self._fields,
         }
         if record.exc_info:
-            line["stacktrace"] = self.formatException(record.exc_info)
+            line["stacktrace"] = redact(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
@@ -129,12 +141,33 @@ def set_up(
     for handler in old:
         log.removeHandler(handler)
     close(old)
+    # What other libraries have to say when nobody asks them to log.
+    others = _Stream(sys.stderr)
+    others.setLevel(logging.WARNING)
+    others.setFormatter(log.handlers[0].formatter if log.handlers else ConsoleFormat())
+    logging.lastResort = others
     log.setLevel(_LEVELS.get(config.level.lower(), logging.INFO))
     log.propagate = False
     return log
 
 
+class _Careful(logging.Handler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say that a line could not be written; Python's own words repeat its arguments."""
+        kind = getattr(sys.exc_info()[0], "__name__", "an error")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"a line of the log of {record.name} could not be written: {kind}\n")
+
+
+class _Stream(_Careful, logging.StreamHandler[TextIO]):
+    pass
+
+
+class _File(_Careful, logging.FileHandler):
+    pass
+
+
 def _handler(path: str) -> logging.Handler:
     if path in ("stderr", "stdout"):
-        return logging.StreamHandler(sys.stderr if path == "stderr" else sys.stdout)
-    return logging.FileHandler(path.removeprefix("file://"), encoding="utf-8")
+        return _Stream(sys.stderr if path == "stderr" else sys.stdout)
+    return _File(path.removeprefix("file://"), encoding="utf-8")

@@ -6,6 +6,7 @@ Field names and defaults are the Collector's configtls, configgrpc and confightt
 from __future__ import annotations
 
 import errno
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from heliograph.errors import ConfigError, Problem
-from heliograph.pipeline.component import ComponentConfig
+from heliograph.pipeline.component import ComponentConfig, Kind
 from heliograph.pipeline.fields import ByteSize, Duration, Field, Headers, Secret
 
 MIB = 2**20
@@ -29,6 +30,8 @@ MAX_STREAMS = 1000
 """Requests in flight on one connection where the configuration says nothing."""
 
 _ANY = {"tcp4": "0.0.0.0", "tcp6": "::"}  # noqa: S104  # what the user asked for
+_BROKEN = ("1.0", "1.1")
+_LOCAL = re.compile(r"(.*\.)?localhost[46]?\.?|ip6-(localhost|loopback)", re.IGNORECASE)
 _ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d{1,5})")
 
 
@@ -47,6 +50,16 @@ class Address:
     host: str
     port: int
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it; any other name than localhost counts as not."""
+        try:
+            found = ipaddress.ip_address(self.host)
+        except ValueError:
+            return _LOCAL.fullmatch(self.host) is not None
+        mapped = getattr(found, "ipv4_mapped", None)
+        return (mapped or found).is_loopback
+
 
 def parse_endpoint(endpoint: str) -> Address:
     """Take ``localhost:4317``, ``:4317``, ``0.0.0.0:0`` or ``[::1]:4317`` apart.
@@ -64,6 +77,10 @@ def parse_endpoint(endpoint: str) -> Address:
     return Address(match["v6"] if match["v6"] is not None else match["host"], port)
 
 
+TlsVersion = Literal["", "1.0", "1.1", "1.2", "1.3"]
+"""As written; what is below 1.2 is refused with a fix."""
+
+
 class TlsConfig(ComponentConfig):
     """What both sides of a TLS connection say."""
 
@@ -76,10 +93,12 @@ class TlsConfig(ComponentConfig):
     cert_pem: Secret | None = Field(None, description="The same as text.")
     key_file: Path | None = Field(None, description="Private key of the certificate; a file.")
     key_pem: Secret | None = Field(None, description="The same as text.")
-    min_version: Literal["", "1.0", "1.1", "1.2", "1.3"] = Field(
-        "", description="Lowest TLS version; 1.2 when not given, and at least."
+    min_version: TlsVersion = Field(
+        "", description="Lowest TLS version: 1.2 or 1.3; 1.2 when not given."
     )
-    max_version: Literal["", "1.2", "1.3"] = Field("", description="Highest TLS version.")
+    max_version: TlsVersion = Field(
+        "", description="Highest TLS version: 1.2 or 1.3; 1.3 when not given."
+    )
     cipher_suites: StringList = Field(
         default_factory=list, description="Cipher suites by IANA name; all safe ones when empty."
     )
@@ -103,8 +122,11 @@ class TlsConfig(ComponentConfig):
         if has_cert != has_key:
             missing, there = ("key", "cert") if has_cert else ("cert", "key")
             yield Problem(f"{missing}_file", f"is missing beside {there}_file")
-        if self.versions() == (3, 2):
-            yield Problem("max_version", "is 1.2, below min_version (1.3)")
+        old = [name for name in ("min_version", "max_version") if getattr(self, name) in _BROKEN]
+        for name in old:
+            yield Problem(name, f"is {getattr(self, name)}, which is broken", "use 1.2 or 1.3")
+        if not old and self.versions() == (3, 2):
+            yield Problem("max_version", "is 1.2, below min_version (1.3)", "use 1.3")
 
 
 class TlsServer(TlsConfig):
@@ -122,9 +144,13 @@ class TlsServer(TlsConfig):
         if not (self.cert_file or self.cert_pem or self.key_file or self.key_pem):
             yield Problem("cert_file", "is missing; a TLS server shows a certificate")
 
+    @property
+    def reload_every(self) -> float | None:
+        """Seconds after which the files are read again; None for never."""
+        return self.reload_interval or (10.0 if self.client_ca_file_reload else None)
+
     def settings(self) -> dict[str, object]:
         """What the native server takes."""
-        reload = self.reload_interval or (10.0 if self.client_ca_file_reload else None)
         return {
             "cert_file": self.cert_file,
             "cert_pem": self.cert_pem and self.cert_pem.get_secret_value(),
@@ -134,7 +160,7 @@ class TlsServer(TlsConfig):
             "client_ca_pem": None,
             "versions": self.versions(),
             "cipher_suites": self.cipher_suites,
-            "reload_interval": reload,
+            "reload_interval": self.reload_every,
         }
 
 
@@ -199,6 +225,23 @@ class Server(ComponentConfig):
                 parse_endpoint(self.endpoint)
             except ValueError as error:
                 yield Problem("endpoint", str(error), fix="write host:port, such as 0.0.0.0:4317")
+
+    def advise(self, kind: Kind) -> Iterator[Problem]:
+        """Warn of a receiver that takes data from whoever reaches it.
+
+        Pages (health, metrics) are not warned of: they take nothing in, and are there to be read.
+        """
+        if kind is not Kind.RECEIVER or self.transport == "unix":
+            return
+        address = parse_endpoint(self.endpoint)
+        known = self.auth is not None or (self.tls is not None and self.tls.client_ca_file)
+        if not known and not address.is_loopback:
+            yield Problem(
+                "endpoint",
+                "can be reached from other machines, and whoever reaches it may send",
+                fix=f"listen on localhost:{address.port}, name an authenticator under auth, "
+                "or demand client certificates with tls.client_ca_file",
+            )
 
     def settings(self) -> dict[str, Any]:
         """What the native server takes; protocols add theirs."""

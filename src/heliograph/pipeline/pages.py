@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
-import logging
-import ssl
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from heliograph.errors import ConfigError, Problem, Reject
+from heliograph.pipeline.certificates import Certificates
 from heliograph.pipeline.component import Authenticator, ComponentId, Settings
-from heliograph.pipeline.fields import Secret
 from heliograph.pipeline.http import Handler, Limits, Request, Response, Server
 from heliograph.pipeline.listeners import Listening
-from heliograph.pipeline.net import HttpServer, TlsServer, parse_endpoint
+from heliograph.pipeline.net import HttpServer, parse_endpoint
 
 _NEVER = 365 * 86400.0
-_VERSIONS = {2: ssl.TLSVersion.TLSv1_2, 3: ssl.TLSVersion.TLSv1_3}
-_RELOAD = 10.0
-"""Seconds between two looks at ``client_ca_file`` where only its reload is asked for."""
 
 
 class Pages:
@@ -33,7 +26,7 @@ class Pages:
         self._settings = settings
         self._handler = handler
         self._authenticator: Authenticator | None = None
-        self._certificates: Certificates | None = None
+        self._renewal: asyncio.Task[None] | None = None
         self._headers = {
             name: value.get_secret_value() for name, value in config.response_headers.items()
         }
@@ -56,9 +49,8 @@ class Pages:
         config = self._config
         if config.auth is not None:
             self._authenticator = self._extension(config.auth.authenticator)
-        if config.tls is not None:
-            self._certificates = Certificates(config.tls, self._settings.clock.monotonic())
-        context = None if self._certificates is None else self._certificates.context
+        certificates = None if config.tls is None else Certificates(config.tls)
+        context = None if certificates is None else certificates.context
         settings = self._settings
         wanted = Listening(
             f"{settings.kind.value}.{settings.id}",
@@ -79,13 +71,27 @@ class Pages:
             raise config.bind_problem(error) from error
         settings.listeners.add(wanted)
         self._listening = wanted
+        if certificates is not None and certificates.every is not None:
+            self._renewal = asyncio.create_task(self._renew(certificates, certificates.every))
 
     async def stop(self) -> None:
         """Close."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+            self._renewal = None
         if self._listening is not None:
             self._settings.listeners.remove(self._listening)
             self._listening = None
         await self._server.stop()
+
+    async def _renew(self, certificates: Certificates, every: float) -> None:
+        """Look at the files from time to time; new connections get what is new."""
+        while True:
+            await self._settings.clock.sleep(every)
+            context = await asyncio.to_thread(certificates.renewed, self._settings.log)
+            if context is not None:
+                await self._server.renew(context)
 
     def _extension(self, name: str) -> Authenticator:
         type, _, rest = name.partition("/")
@@ -96,22 +102,30 @@ class Pages:
         return cast(Authenticator, extension)
 
     async def _answer(self, request: Request) -> Response:
-        if self._certificates is not None:
-            self._certificates.refresh(self._settings.clock.monotonic(), self._settings.log)
-        try:
-            if self._authenticator is not None:
-                await self._authenticator.authenticate(request.headers)
-            response = await self._handler(request)
-        except Reject as error:
-            response = Response(401, f"{error.reason}\n".encode())
+        refusal = await self._refusal(request)
+        response = refusal or await self._handler(request)
         extra = {**self._headers, **self._cors(request.headers.get("origin", ""))}
         return replace(response, headers={**response.headers, **extra}) if extra else response
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to those who may not come in, None for all others."""
+        if self._authenticator is None:
+            return None
+        try:
+            await self._authenticator.authenticate(request.headers)
+        except Reject as error:
+            return Response(401, f"{error.reason}\n".encode())
+        except Exception as error:
+            # Not its text, in which there may be what the sender presented.
+            self._settings.log.warning("the authenticator failed: %s", type(error).__name__)
+            return Response(503, b"the authenticator failed\n")
+        return None
 
     def _cors(self, origin: str) -> Mapping[str, str]:
         cors = self._config.cors
         if not origin or cors is None or not cors.allowed_origins:
             return {}
-        if not any(fnmatch.fnmatchcase(origin, pattern) for pattern in cors.allowed_origins):
+        if not any(_matches(pattern, origin) for pattern in cors.allowed_origins):
             return {"Vary": "Origin"}
         found = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         if cors.exposed_headers:
@@ -119,60 +133,10 @@ class Pages:
         return found
 
 
-class Certificates:
-    """A TLS context whose files are read again from time to time."""
-
-    def __init__(self, tls: TlsServer, now: float) -> None:
-        """Read them. Raises: ConfigError."""
-        self._tls = tls
-        self._read = now
-        self._every = tls.reload_interval or (_RELOAD if tls.client_ca_file_reload else None)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        lowest, highest = tls.versions()
-        self.context.minimum_version = _VERSIONS[lowest]
-        self.context.maximum_version = _VERSIONS[highest]
-        try:
-            if tls.cipher_suites:
-                self.context.set_ciphers(":".join(map(openssl_name, tls.cipher_suites)))
-            self._load()
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError([Problem("tls", f"cannot be set up: {error}")]) from error
-
-    def refresh(self, now: float, log: logging.Logger) -> None:
-        """Read the files again if it is time; while they are broken, the old ones stay."""
-        if self._every is None or now - self._read < self._every:
-            return
-        self._read = now
-        try:
-            self._load()
-        except (OSError, ssl.SSLError) as error:
-            log.warning("new TLS files cannot be used, the old ones stay: %s", error)
-
-    def _load(self) -> None:
-        tls = self._tls
-        with _file(tls.cert_file, tls.cert_pem) as cert, _file(tls.key_file, tls.key_pem) as key:
-            if cert is not None:
-                self.context.load_cert_chain(cert, key)
-        if tls.client_ca_file is not None:
-            self.context.load_verify_locations(tls.client_ca_file)
-            self.context.verify_mode = ssl.CERT_REQUIRED
-
-
-@contextmanager
-def _file(path: Path | None, pem: Secret | None) -> Iterator[Path | None]:
-    """Yield a file with the text in it: OpenSSL's loader in Python takes nothing else."""
-    if path is not None or pem is None:
-        yield path
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(pem.get_secret_value())
-        file.flush()
-        yield Path(file.name)
-
-
-def openssl_name(suite: str) -> str:
-    """Return OpenSSL's name of a TLS 1.2 cipher suite that IANA calls ``TLS_…_WITH_…``."""
-    exchange, _, cipher = suite.removeprefix("TLS_").partition("_WITH_")
-    cipher = cipher.replace("AES_128", "AES128").replace("AES_256", "AES256")
-    cipher = cipher.removesuffix("_SHA256") if cipher.startswith("CHACHA20") else cipher
-    return f"{exchange}-{cipher}".replace("_", "-")
+def _matches(pattern: str, origin: str) -> bool:
+    """Whether a pattern with at most one ``*`` allows an origin."""
+    start, star, end = pattern.partition("*")
+    if not star:
+        return origin == pattern
+    fits = origin.startswith(start) and origin.endswith(end)
+    return fits and len(origin) >= len(start) + len(end)

@@ -18,6 +18,7 @@ from heliograph.pipeline.config import Config, Telemetry
 from heliograph.pipeline.config.load import Loader
 from heliograph.pipeline.exchange import Exchange
 from heliograph.pipeline.graph import DRAIN, Graph
+from heliograph.pipeline.redaction import redact
 from heliograph.pipeline.reuse import Change, alike
 
 
@@ -123,6 +124,7 @@ class Reloader:
         loader = Loader(old.sources, old.sets, old.gates)
         new = await asyncio.to_thread(loader.config)
         self.files = tuple(dict.fromkeys([*loader.files, *(() if new else self.files)]))
+        redact.hide(*(loader.hidden() if new is None else new.secrets))
         if new is None:
             raise ConfigError(loader.problems)
         return new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -24,6 +25,7 @@ from heliograph.pipeline.graph import DRAIN, Graph
 from heliograph.pipeline.journal import Journal, JournalSettings
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
+from heliograph.pipeline.redaction import guard, guard_loop, redact
 from heliograph.pipeline.reload import Reloader, flows
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.state import CONTROL, StateDirectory, claim
@@ -45,11 +47,15 @@ def run(
     second signal ends draining at once.
     """
     keep_freed_memory()
+    redact.hide(*config.secrets)
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # standard error may be closed
+        faulthandler.enable()
     try:
         log = set_up(config.telemetry.logs)
     except OSError as error:
         print(f"service.telemetry.logs.output_paths: {error}", file=errors or sys.stderr)
         return FAILED
+    guard(log)
     for problem in config.warnings:
         log.warning("%s", problem)
     try:
@@ -57,12 +63,13 @@ def run(
             return runner.run(_serve(config, log, drain, watch))
     except ConfigError as error:
         placed = ConfigError(config.placed(problem) for problem in error.problems)
-        print(placed, file=errors or sys.stderr)
+        print(redact(str(placed)), file=errors or sys.stderr)
         return FAILED
 
 
 async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool) -> int:
     loop = asyncio.get_running_loop()
+    guard_loop(loop, log)
     listeners = Listeners(inherited(os.environ, log))
     edge = Edge(loop, log)
     state = _state(config, log)

@@ -31,6 +31,7 @@ from heliograph.pipeline.component import (
 from heliograph.pipeline.fields import Field
 from heliograph.pipeline.listeners import InTheWay, Listening
 from heliograph.pipeline.net import GrpcServer, HttpServer, Server
+from heliograph.pipeline.redaction import redact
 
 PATIENCE = 5.0
 """Seconds that a sender waits at most."""
@@ -199,7 +200,8 @@ class Receiver:
         except Reject as error:
             question.fail(error.code or UNAUTHENTICATED, error.reason)
         except Exception as error:
-            self._settings.log.warning("the authenticator failed: %r", error)
+            # Not its text, in which there may be what the sender presented.
+            self._settings.log.warning("the authenticator failed: %s", type(error).__name__)
             question.fail(UNAVAILABLE, "the authenticator failed", AFTER)
         else:
             question.admit(list(claims.items()))
@@ -215,9 +217,10 @@ class Receiver:
         try:
             await self._next[request.signal].consume(request.batch)
         except Retry as error:
-            request.fail(UNAVAILABLE, error.reason, AFTER if error.after is None else error.after)
+            after = AFTER if error.after is None else error.after
+            request.fail(UNAVAILABLE, redact(error.reason), after)
         except Reject as error:
-            request.fail(error.code or INTERNAL, error.reason)
+            request.fail(error.code or INTERNAL, redact(error.reason))
         else:
             request.ok()
 

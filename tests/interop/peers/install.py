@@ -101,9 +101,9 @@ def goclient(folder: Path) -> None:
 
 
 def nodeclient(folder: Path) -> None:
-    for name in ("package.json", "app.js"):
+    for name in ("package.json", "package-lock.json", "app.js"):
         shutil.copy(HERE / "nodeclient" / name, folder)
-    run("npm", "install", "--no-audit", "--no-fund", "--silent", cwd=folder)
+    run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
 
 
 def javaclient(folder: Path) -> None:

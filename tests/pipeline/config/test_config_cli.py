@@ -123,7 +123,7 @@ def test_print_config_of_a_wrong_configuration(
     assert "is not an option here" in err
     status, out, err = run(capsys, "collector", "print-config", "--no-validate", *wrong)
     assert (status, err) == (0, "")
-    assert "    x: 1  # --set exporters.debug.x" in out
+    assert "    x: '**********'  # --set exporters.debug.x" in out
 
 
 def test_print_config_of_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_expanded(options: str, name: str, value: object, monkeypatch: pytest.Mo
         ("{rules: [{key: a, action: inser}]}", "rules[0].action: is the text 'inser', not one of insert, update, delete | did you mean 'insert'?"),
         ("{protocols: {grpc: {max_size: 4MB2}}}", "protocols.grpc.max_size: is not a size | write bytes or a unit, such as 512KiB or 4MiB"),
         ("{protocols: {grpc: {endpoint: host}}}", "protocols.grpc.endpoint: has no port | write host:4317"),
-        ("{protocols: 5}", "protocols: is 5, not a map"),
+        ("{protocols: 5}", "protocols: is a whole number, not a map"),
         ("{protocols: {grcp: }}", "protocols.grcp: is not an option here | did you mean 'grpc'?"),
         ("{endpoint: a}", "endpoint: is not an option here | did you mean 'endpoints'?"),
         ("{insecure: true}", "insecure: is not an option here | it stands under protocols.grpc.tls"),

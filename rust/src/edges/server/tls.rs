@@ -88,7 +88,7 @@ impl Tls {
             loaded.0 = Instant::now();
             match config(&self.settings, self.protocol) {
                 Ok(config) => loaded.1 = config,
-                Err(error) => warn(format!("keeps its old certificate: {error}")),
+                Err(error) => warn(format!("keeps its old certificates: {error}")),
             }
         }
         loaded.1.clone()
@@ -154,7 +154,8 @@ fn config(settings: &TlsSettings, protocol: Protocol) -> io::Result<Arc<ServerCo
         }
     };
     let key = PrivateKeyDer::from_pem_slice(&settings.key.read()?)
-        .map_err(|error| invalid(&settings.key.name(), error))?;
+        // The parser's own words may repeat a line of the key.
+        .map_err(|_| invalid(&settings.key.name(), "holds no private key in PEM"))?;
     let mut config = builder
         .with_single_cert(certificates(&settings.cert)?, key)
         .map_err(|error| invalid(&settings.cert.name(), error))?;

@@ -1,6 +1,6 @@
 """Check each configured component against its model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,20 @@ from heliograph.pipeline.config import known
 from heliograph.pipeline.config.ids import parse_id
 from heliograph.pipeline.config.model import ComponentSpec
 from heliograph.pipeline.config.names import nearest
-from heliograph.pipeline.config.places import HIDDEN, Path, dotted, existing, place_of, steps
-from heliograph.pipeline.config.shape import Shaper, describe
+from heliograph.pipeline.config.places import (
+    HIDDEN,
+    Path,
+    addresses,
+    brought,
+    dotted,
+    place_of,
+    secret_texts,
+    steps,
+)
+from heliograph.pipeline.config.shape import Shaper, kind_of
 from heliograph.pipeline.config.wording import problems_of
-from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence, is_null
+from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, is_null
+from heliograph.pipeline.redaction import without_credentials
 from heliograph.pipeline.registry import BrokenComponent, Registry
 
 _MIN_SECRET = 4
@@ -30,6 +40,8 @@ class Components:
     problems: list[Problem]
     warnings: list[Problem]
     secrets: set[Path] = field(default_factory=set)
+    unclear: set[Path] = field(default_factory=set)
+    """What was not looked at, and may be secret for all that is known."""
     sound: dict[tuple[Kind, ComponentId], ComponentSpec] = field(default_factory=dict)
     factories: dict[tuple[Kind, ComponentId], Any] = field(default_factory=dict)
     """The class of each, those with problems included."""
@@ -47,17 +59,20 @@ class Components:
         if entry is None or is_null(entry.node):
             return
         if not isinstance(entry.node, Mapping):
-            what = f"{describe(entry.node)}, not a map"
+            what = f"{kind_of(entry.node)}, not a map"
             self._wrong((kind.value,), what, entry.node.place, "write each as 'type:'")
+            self.unclear.add((kind.value,))
             return
         for key, item in entry.node.entries.items():
             parsed = parse_id(key)
             if isinstance(parsed, str):
                 self._wrong((kind.value, key), parsed, item.place, "write type or type/name")
+                self.unclear.add((kind.value, key))
                 continue
             id = ComponentId(*parsed)
             if id in written:
                 self._wrong((kind.value, key), f"'{id}' stands here twice", item.place)
+                self.unclear.add((kind.value, key))
                 continue
             written[id] = item
             self._component(kind, id, key, item)
@@ -80,9 +95,11 @@ class Components:
             module = self.registry.module(kind, id.type)
         except BrokenComponent as error:
             self._wrong(path, str(error), entry.place)
+            self.unclear.add(path)
             return
         if module is None:
             self._unknown_type(kind, id.type, path, entry.place)
+            self.unclear.add(path)
             return
         self.factories[kind, id] = getattr(module, kind.class_name)
         config = self.validated(module.Config, entry, path)
@@ -114,14 +131,19 @@ class Components:
         shaper = Shaper()
         values = shaper.model(node, model, path)
         self.secrets |= shaper.secrets
-        self.warnings += shaper.warnings
+        self.unclear |= shaper.unclear
         found = list(shaper.problems)
+        advice: list[Problem] = []
         instance = None
         if path not in shaper.failed:
             try:
                 instance = model.model_validate(values)
                 if isinstance(instance, ComponentConfig) and not shaper.failed:
-                    found += _own_checks(instance, node, path, shaper.meant)
+                    kind = Kind(str(path[0]))
+                    found += _own_words(instance, lambda part: part.check(), node, path, shaper)
+                    advice = _own_words(
+                        instance, lambda part: part.advise(kind), node, path, shaper
+                    )
             except ValidationError as error:
                 for where, problem in problems_of(error, node, model, path, shaper.secrets):
                     if not _said(where, shaper.failed) and where not in shaper.meant:
@@ -130,32 +152,48 @@ class Components:
                 what = f"cannot be checked: {type(error).__name__}: {error}"
                 found.append(Problem(dotted(path), what, "mend the component", place))
         at_key = node.place if isinstance(node, Mapping) or is_null(node) else None
-        for problem in found:
+
+        def told(problem: Problem) -> Problem:
             here = place if problem.place is None or problem.place == at_key else problem.place
-            message, fix = self._scrubbed(problem.message), self._scrubbed(problem.fix or "")
-            self.problems.append(Problem(problem.path, message, fix or None, here))
+            message, fix = (
+                hush(without_credentials(t)) for t in (problem.message, problem.fix or "")
+            )
+            return Problem(problem.path, message, fix or None, here)
+
+        hush = self._hush(node)
+        self.problems += map(told, found)
+        self.warnings += map(told, [*shaper.warnings, *advice])
         return None if found else instance
 
-    def _scrubbed(self, message: str) -> str:
-        """Return a message without any secret that a component's own words repeat."""
-        for path in self.secrets:
-            walked, node = existing(self.root, path)
-            if walked == path:
-                for text in _texts(node):
-                    if len(text) >= _MIN_SECRET:
-                        message = message.replace(text, HIDDEN)
-        return message
+    def _hush(self, node: Node) -> Callable[[str], str]:
+        """Return what takes secrets, and what expansions brought, out of a message about a node."""
+        texts = {*secret_texts(self.root, self.secrets), *brought(node), *addresses(node)}
+        long = sorted((text for text in texts if len(text) >= _MIN_SECRET), key=len, reverse=True)
+
+        def hush(message: str) -> str:
+            for text in long:
+                message = message.replace(text, HIDDEN).replace(repr(text)[1:-1], HIDDEN)
+            return message
+
+        return hush
 
     def _wrong(self, path: Path, message: str, place: Place, fix: str | None = None) -> None:
         self.problems.append(Problem(dotted(path), message, fix, place))
 
 
-def _own_checks(config: ComponentConfig, node: Node, path: Path, meant: set[Path]) -> list[Problem]:
+def _own_words(
+    config: ComponentConfig,
+    say: Callable[[ComponentConfig], Iterator[Problem]],
+    node: Node,
+    path: Path,
+    shaper: Shaper,
+) -> list[Problem]:
+    """Return what a configuration and those inside it say of themselves."""
     found = []
     for at, part in _parts(config, ()):
-        for problem in part.check():
+        for problem in say(part):
             where = (*at, *steps(problem.path))
-            if (*path, *where) not in meant:
+            if (*path, *where) not in shaper.meant:
                 full = dotted((*path, *where))
                 place = place_of(node, where)
                 found.append(Problem(full, problem.message, problem.fix, place))
@@ -180,10 +218,3 @@ def _parts(value: object, path: Path) -> Iterator[tuple[Path, ComponentConfig]]:
 
 def _said(path: Path, failed: set[Path]) -> bool:
     return any(path[: len(start)] == start for start in failed)
-
-
-def _texts(node: Node) -> list[str]:
-    if isinstance(node, Scalar):
-        return [node.text]
-    parts = node.items if isinstance(node, Sequence) else [e.node for e in node.entries.values()]
-    return [text for part in parts for text in _texts(part)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from heliograph.errors import ConfigError, Problem
 from heliograph.pipeline.config import sources
 from heliograph.pipeline.config.names import suggestion
+from heliograph.pipeline.config.places import looks_secret, steps
 from heliograph.pipeline.config.sources import SourceError
 from heliograph.pipeline.config.yaml_source import (
     MAX_NODES,
@@ -77,9 +78,9 @@ class _Text:
             self.complain("expands into itself", "break the circle of ${…}")
             return self.node
         if bare := _BARE.fullmatch(text):
-            self.warn(
-                f"${bare[1]} is taken as text", f"write ${{env:{bare[1]}}} if it is a variable"
-            )
+            # Which one is not repeated where it may be a password.
+            name = "NAME" if looks_secret(steps(self.path)) else bare[1]
+            self.warn(f"${name} is taken as text", f"write ${{env:{name}}} if it is a variable")
         if text.startswith("${") and self._end(text, 2) == len(text):
             return self._fetch(text[2:-1])
         result, position, origins = "", 0, []
@@ -160,6 +161,8 @@ class _Text:
         if scheme == "yaml":
             return rest
         if scheme in ("http", "https"):
+            if sources.can_be_changed_on_the_way(f"{scheme}:{rest}"):
+                self.warn(*sources.NO_TLS)
             return sources.read_url(f"{scheme}:{rest}")
         raise SourceError(
             f"'{scheme}:' is not a source that can be read", suggestion(scheme, sources.SCHEMES)

@@ -1,7 +1,7 @@
 """Read a configuration and check all of it in one pass."""
 
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from heliograph.errors import ConfigError, Place, Problem
@@ -16,21 +16,31 @@ from heliograph.pipeline.config.names import suggestion
 from heliograph.pipeline.config.pipelines import Pipelines, unused
 from heliograph.pipeline.config.places import (
     Path,
+    addresses,
     child,
     dotted,
     entry_of,
     place_of,
+    secret_texts,
     steps,
 )
-from heliograph.pipeline.config.shape import describe
-from heliograph.pipeline.config.sources import gather, local_files, public, split
+from heliograph.pipeline.config.shape import describe, kind_of
+from heliograph.pipeline.config.sources import (
+    NO_TLS,
+    can_be_changed_on_the_way,
+    gather,
+    is_remote,
+    local_files,
+    public,
+    split,
+)
 from heliograph.pipeline.config.telemetry import TelemetryConfig, normal
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence, is_null
+from heliograph.pipeline.redaction import without_credentials
 from heliograph.pipeline.registry import BrokenComponent, Registry
 
 Written = dict[Kind, dict[ComponentId, Entry]]
 SERVICE_KEYS = ("telemetry", "extensions", "pipelines", "components", "journal")
-_MIN_SECRET = 4
 
 
 def load(sources: Several[str], sets: Several[str] = (), *, gates: Several[str] = ()) -> Config:
@@ -49,13 +59,13 @@ def load(sources: Several[str], sets: Several[str] = (), *, gates: Several[str] 
 class Loader:
     """One reading of a configuration; what it found stays here for print-config."""
 
-    sources: Several[str]
-    sets: Several[str] = ()
+    sources: Several[str] = field(repr=False)
+    sets: Several[str] = field(default=(), repr=False)
     gates: Several[str] = ()
     registry: Registry = field(default_factory=Registry)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-    root: Mapping = field(default_factory=lambda: Mapping({}, Place("")))
+    root: Mapping = field(default_factory=lambda: Mapping({}, Place("")), repr=False)
     """Merged and expanded."""
     resolved: bool = False
     """Whether ``root`` could be read."""
@@ -63,6 +73,8 @@ class Loader:
     """Paths of what nobody may see."""
     files: dict[FilePath, None] = field(default_factory=dict)
     """Local files that were read, or should have been."""
+    unclear: set[Path] = field(default_factory=set)
+    """Paths of what nobody can tell whether it is secret: no component knows it."""
 
     def config(self) -> Config | None:
         """Return the configuration, None when there are problems."""
@@ -89,7 +101,12 @@ class Loader:
             gates=tuple(self.gates),
             files=tuple(self.files),
             place=lambda path: place_of(self.root, steps(path)),
+            secrets=self.hidden(),
         )
+
+    def hidden(self) -> frozenset[str]:
+        """Return the secrets themselves."""
+        return frozenset([*secret_texts(self.root, self.secrets), *addresses(self.root)])
 
     def resolve(self) -> None:
         """Read, merge and expand into ``root``."""
@@ -97,6 +114,9 @@ class Loader:
         self.warnings += warnings
         append = "confmap.enableMergeAppendOption" in on
         self.files.update(dict.fromkeys(local_files(self.sources)))
+        for uri in filter(can_be_changed_on_the_way, self.sources):
+            what, fix = NO_TLS
+            self.warnings.append(Problem("", what, fix, Place(public(uri))))
         expander = Expander(self.problems, self.warnings, self.files)
         node = expander.expand(gather(self.sources, self.sets, append=append))
         assert isinstance(node, Mapping)
@@ -106,6 +126,8 @@ class Loader:
     def _check(
         self,
     ) -> tuple[Components, Pipelines, tuple[ComponentId, ...], Telemetry, JournalConfig]:
+        components = Components(self.registry, self.root, self.problems, self.warnings)
+        self.secrets, self.unclear = components.secrets, components.unclear
         sections = [*Kind, "service"]
         for key, entry in self.root.entries.items():
             if key not in sections:
@@ -113,9 +135,7 @@ class Loader:
         service_entry = self.root.entries.get("service")
         service = self._service(service_entry)
         self._files(child(service, "components"))
-        components = Components(self.registry, self.root, self.problems, self.warnings)
         components.read()
-        self.secrets = components.secrets
         telemetry = self._telemetry(service, components)
         journal = self._journal(service, components)
         written = components.written
@@ -134,6 +154,7 @@ class Loader:
         return public(self.sources[0]) if self.sources else "--config"
 
     def _unknown_section(self, key: str, entry: Entry) -> None:
+        self.unclear.add((key,))
         if key in SERVICE_KEYS:
             fix: str | None = "it stands under service"
         else:
@@ -146,12 +167,14 @@ class Loader:
             return empty
         if not isinstance(entry.node, Mapping):
             fix = "write pipelines: under it"
-            self._wrong(("service",), f"{describe(entry.node)}, not a map", entry.place, fix)
+            self._wrong(("service",), f"{kind_of(entry.node)}, not a map", entry.place, fix)
+            self.unclear.add(("service",))
             return empty
         for key, item in entry.node.entries.items():
             if key not in SERVICE_KEYS:
                 fix = suggestion(key, SERVICE_KEYS)
                 self._wrong(("service", key), "is not an option here", item.place, fix)
+                self.unclear.add(("service", key))
         return entry.node
 
     def _files(self, node: Node | None) -> None:
@@ -160,6 +183,10 @@ class Loader:
             path: Path = ("service", "components", number)
             if not isinstance(item, Scalar) or not item.text.endswith(".py"):
                 self._wrong(path, f"{describe(item)}, not a Python file", item.place, "name a .py")
+                continue
+            if is_remote(item):
+                what = "is named by a source from the network, which may not run code here"
+                self._wrong(path, what, item.place, "name it in a local file or with --set")
                 continue
             file = FilePath(self._folder(item.place), item.text)
             self.files[file] = None
@@ -208,18 +235,18 @@ class Loader:
                 continue
             id = ComponentId(*parsed)
             if id not in configured:
-                self._not_configured(path, str(id), item.place, configured)
+                assert isinstance(item, Scalar)
+                self._not_configured(path, item, configured)
             elif id not in found:
                 found.append(id)
         return tuple(found)
 
-    def _not_configured(
-        self, path: Path, name: str, place: Place, configured: Several[ComponentId]
-    ) -> None:
+    def _not_configured(self, path: Path, node: Scalar, configured: Several[ComponentId]) -> None:
+        name = node.origin or node.text  # what a variable brings may be anything
         what = f"'{name}' is not configured under extensions"
         options = [str(id) for id in configured]
         fix = suggestion(name, options) if options else f"write '{name}:' under extensions"
-        self._wrong(path, what, place, fix)
+        self._wrong(path, what, node.place, fix)
 
     def _references(self, written: Written) -> None:
         """Check the extensions that components name: authenticators and storage."""
@@ -230,7 +257,7 @@ class Loader:
             for id, entry in written[kind].items():
                 for path, node in _named(entry.node, (kind.value, str(id))):
                     if node.text not in map(str, configured):
-                        self._not_configured(path, node.text, node.place, configured)
+                        self._not_configured(path, node, configured)
                     elif node.text not in started:
                         what = f"'{node.text}' is configured and not started"
                         fix = f"write '{node.text}' under service.extensions"
@@ -256,6 +283,12 @@ class Loader:
 
     def _tidy(self, problems: list[Problem]) -> list[Problem]:
         """Return them once each, in the order of the sources and their lines."""
+        problems = [
+            replace(
+                p, message=without_credentials(p.message), fix=p.fix and without_credentials(p.fix)
+            )
+            for p in problems
+        ]
         order = {public(uri): number for number, uri in enumerate(self.sources)}
 
         def key(problem: Problem) -> tuple[int, int, int]:

@@ -87,7 +87,7 @@ class MetricsTelemetry:
 
     level: str = "normal"
     address: str | None = "localhost:8888"
-    readers: Sequence[Mapping[str, Any]] = ()
+    readers: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Telemetry:
 
     logs: LogsTelemetry = field(default_factory=LogsTelemetry)
     metrics: MetricsTelemetry = field(default_factory=MetricsTelemetry)
-    traces: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, Any] = field(default_factory=dict, repr=False)
     resource: Mapping[str, str] = field(default_factory=dict)
     """Attributes of the program's own telemetry; an empty value removes a default one."""
 
@@ -112,14 +112,16 @@ class Config:
     telemetry: Telemetry = field(default_factory=Telemetry)
     journal: JournalConfig = field(default_factory=JournalConfig)
     warnings: tuple[Problem, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: tuple[str, ...] = field(default=(), repr=False)
     """What ``load`` was called with, for a reload."""
-    sets: tuple[str, ...] = ()
+    sets: tuple[str, ...] = field(default=(), repr=False)
     gates: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     """The local files that it was read from, component files among them."""
-    place: Callable[[str], Place | None] = lambda path: None
+    place: Callable[[str], Place | None] = field(default=lambda path: None, repr=False)
     """Find where a dotted path is written."""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """What `heliograph.pipeline.redaction.redact` has to hide."""
 
     def placed(self, problem: Problem) -> Problem:
         """Return a problem that was found later with the place that its path has here."""

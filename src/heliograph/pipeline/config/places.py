@@ -1,11 +1,13 @@
 """Paths into a configuration, and where they stand."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from heliograph.errors import Place
 from heliograph.pipeline.component import Kind
 from heliograph.pipeline.config.yaml_source import Entry, Mapping, Node, Scalar, Sequence
+from heliograph.pipeline.redaction import HIDDEN as HIDDEN
+from heliograph.pipeline.redaction import credentials
 
 Path = tuple[str | int, ...]
 
@@ -15,8 +17,9 @@ _SECRET_NAME = re.compile(
     r"|^(request_|response_|custom_)?headers$",
     re.IGNORECASE,
 )
+_CREDENTIAL_HEADER = re.compile("auth|token|key|secret|pass|cookie|credential", re.IGNORECASE)
+_CREDENTIAL_LENGTH = 16
 _SECTIONS = tuple(Kind)
-HIDDEN = "**********"
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -80,3 +83,51 @@ def looks_secret(path: Path) -> bool:
     """
     names = path[2:] if path[:1] and path[0] in _SECTIONS else path
     return any(isinstance(step, str) and _SECRET_NAME.search(step) for step in names)
+
+
+def leaves(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
+    """Yield every scalar of a node with its path below it."""
+    if isinstance(node, Scalar):
+        yield path, node
+    elif isinstance(node, Mapping):
+        for key, entry in node.entries.items():
+            yield from leaves(entry.node, (*path, key))
+    else:
+        for number, item in enumerate(node.items):
+            yield from leaves(item, (*path, number))
+
+
+def secret_texts(root: Node, secrets: Iterable[Path]) -> Iterator[str]:
+    """Yield what stands at and below some paths, but for what says nothing of a secret.
+
+    Of headers, which are all hidden where they stand, only what looks like a credential: an
+    ordinary word would be blotted out wherever it is written.
+    """
+    for secret in secrets:
+        walked, found = existing(root, secret)
+        if walked != secret:
+            continue
+        for below, scalar in leaves(found):
+            path = (*secret, *below)
+            is_ordinary = (
+                _in_headers(path)
+                and len(scalar.text) < _CREDENTIAL_LENGTH
+                and not _CREDENTIAL_HEADER.search(str(path[-1]))
+            )
+            if scalar.text and not isinstance(scalar.value, bool) and not is_ordinary:
+                yield scalar.text
+
+
+def _in_headers(path: Path) -> bool:
+    return any(isinstance(step, str) and step.lower().endswith("headers") for step in path[2:])
+
+
+def addresses(node: Node) -> Iterator[str]:
+    """Yield the credentials of the addresses in a node."""
+    for _, scalar in leaves(node):
+        yield from credentials(scalar.text)
+
+
+def brought(node: Node) -> Iterator[str]:
+    """Yield what expansions brought into a node."""
+    yield from (scalar.text for _, scalar in leaves(node) if scalar.origin and scalar.text)

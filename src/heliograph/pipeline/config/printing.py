@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from heliograph.pipeline.config.load import Loader
 from heliograph.pipeline.config.places import HIDDEN, Path, dotted, looks_secret
 from heliograph.pipeline.config.yaml_source import Mapping, Node, Scalar, Sequence, resolve
+from heliograph.pipeline.redaction import without_credentials
 
 _BREAKS = re.compile("[\x7f\x85\u2028\u2029\ufeff\ud800-\udfff]")
 _DOLLAR = re.compile(r"\$(?=[${])")
@@ -18,15 +20,19 @@ _DOLLAR = re.compile(r"\$(?=[${])")
 
 def as_yaml(loader: Loader, *, redacted: bool = True) -> str:
     """Return YAML that can be loaded again; a comment behind each value says where it stood."""
-    shown = _shown(loader.root, (), loader.secrets) if redacted else loader.root
+    shown = _redacted(loader) if redacted else loader.root
     return "".join(f"{line}\n" for line in _lines(shown, 0)) or "{}\n"
 
 
 def as_json(loader: Loader, *, redacted: bool = True) -> str:
     """Return ``{"config": …, "origins": {path: place}}``."""
-    shown = _shown(loader.root, (), loader.secrets) if redacted else loader.root
+    shown = _redacted(loader) if redacted else loader.root
     origins = {dotted(path): _comment(node) for path, node in _leaves(shown, ())}
     return json.dumps({"config": _escaped(shown), "origins": origins}, indent=2) + "\n"
+
+
+def _redacted(loader: Loader) -> Node:
+    return _shown(loader.root, (), loader.secrets | loader.unclear)
 
 
 def _shown(node: Node, path: Path, secrets: set[Path]) -> Node:
@@ -40,9 +46,13 @@ def _shown(node: Node, path: Path, secrets: set[Path]) -> Node:
         items = tuple(_shown(item, (*path, i), secrets) for i, item in enumerate(node.items))
         return Sequence(items, node.place)
     inside = any(path[: len(secret)] == secret for secret in secrets)
-    if node.value is None or isinstance(node.value, bool) or not (inside or looks_secret(path)):
+    if node.value is None or isinstance(node.value, bool):
         return node
-    return Scalar(HIDDEN, HIDDEN, node.place, node.origin)
+    if inside or looks_secret(path):
+        return replace(node, value=HIDDEN, text=HIDDEN)
+    if isinstance(node.value, str):
+        return replace(node, value=without_credentials(node.value))
+    return node
 
 
 def _comment(node: Node) -> str:

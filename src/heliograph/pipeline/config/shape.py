@@ -63,6 +63,8 @@ class Shaper:
     meant: set[Path] = field(default_factory=set)
     """Options that a misspelt key was probably meant to be."""
     secrets: set[Path] = field(default_factory=set)
+    unclear: set[Path] = field(default_factory=set)
+    """What was not looked into, because it is no option or of the wrong kind."""
 
     def model(self, node: Node, model: type[BaseModel], path: Path) -> Any:
         """Return what ``model_validate`` takes."""
@@ -152,6 +154,8 @@ class Shaper:
             parts = [Scalar(resolve(t.strip()), t.strip(), node.place, node.origin) for t in texts]
             what = "one value" if len(parts) == 1 else f"{len(parts)} values in one text"
             self._warn(node.place, path, f"is {what} where a list is meant", "put it in [ ]")
+            if _unwrapped(wanted) is SecretStr:
+                self.secrets.add(path)
             node = Sequence(tuple(parts), node.place)
         if not isinstance(node, Sequence):
             return plain(node) if raw else self._wrong(node, path, "a list")
@@ -232,14 +236,16 @@ class Shaper:
 
     def _wrong(self, node: Node, path: Path, wanted: str, fix: str | None = None) -> Any:
         hidden = path in self.secrets or looks_secret(path)
-        self.problems.append(
-            Problem(dotted(path), f"{describe(node, hidden=hidden)}, not {wanted}", fix, node.place)
-        )
+        # Text for a map may be a secret of any option in it, with a ':' forgotten.
+        found = kind_of(node) if wanted == "a map" else describe(node, hidden=hidden)
+        self.problems.append(Problem(dotted(path), f"{found}, not {wanted}", fix, node.place))
         self.failed.add(path)
+        self.unclear.add(path)
         return plain(node)
 
     def _unknown(self, place: Place, key: str, model: type[BaseModel], path: Path) -> None:
         options = [name for name, _ in keys(model)]
+        self.unclear.add((*path, key))
         found = nearest(key, options)
         if found:
             self.meant.add((*path, found))
@@ -251,17 +257,22 @@ class Shaper:
         self.warnings.append(Problem(dotted(path), message, fix, place))
 
 
-def describe(node: Node, *, hidden: bool = False) -> str:
-    """Return ``is 512`` or ``is the text 'abc'``; never a secret, nor what an expansion brought."""
+def kind_of(node: Node) -> str:
+    """Return ``is a list`` or ``is text``, without the value."""
     if isinstance(node, Mapping):
         return "is a map"
     if isinstance(node, Sequence):
         return "is a list"
-    if node.value is None:
-        return "is empty"
-    kind = _WORDS.get(type(node.value), "text")
+    return "is empty" if node.value is None else f"is {_WORDS.get(type(node.value), 'text')}"
+
+
+def describe(node: Node, *, hidden: bool = False) -> str:
+    """Return ``is 512`` or ``is the text 'abc'``; never a secret, nor what an expansion brought."""
+    kind = kind_of(node)
+    if not isinstance(node, Scalar) or node.value is None:
+        return kind
     if hidden or node.origin:
-        return f"is {kind}" + (f" (from {node.origin})" if node.origin else f" ({HIDDEN})")
+        return kind + (f" (from {node.origin})" if node.origin else f" ({HIDDEN})")
     if isinstance(node.value, str):
         text = node.text if len(node.text) <= 60 else node.text[:57] + "..."
         return f"is the text {text!r}"

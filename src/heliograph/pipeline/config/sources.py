@@ -1,12 +1,14 @@
 """Where configuration comes from: files, the environment, the command line, the web."""
 
 import base64
+import http.client
 import os
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence as Several
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from heliograph.errors import ConfigError, Place, Problem
@@ -15,21 +17,25 @@ from heliograph.pipeline.config.yaml_source import (
     Entry,
     Mapping,
     Node,
+    Scalar,
     Sequence,
     is_null,
     moved,
     plain,
     read,
 )
+from heliograph.pipeline.net import Address
 
 SCHEMES = ("env", "file", "http", "https", "yaml")
 MAX_SOURCES = 100
 MAX_BYTES = 16 * 2**20
 HTTP_TIMEOUT = 10.0
+NO_TLS = ("comes without TLS, so that whoever is on the way can change it", "use https:")
 
 Keys = tuple[str, ...]
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
+_SET_PATH = re.compile(r"[^\s=:{}\[\]\"']+(::[^\s=:{}\[\]\"']+)*")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
@@ -78,19 +84,38 @@ def _near(path: Path) -> str:
     return suggestion(path.name, others[:10])
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to where credentials and content are as safe as where they were asked for."""
+
+    def redirect_request(  # noqa: PLR0917 - the base class's
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
+            raise OSError("redirects to where there is no TLS")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and old.netloc != new.netloc:
+            request.remove_header("Authorization")
+        return request
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
+
+
 def read_url(url: str) -> str:
     """Return the text behind an ``http:`` or ``https:`` address.
 
     Raises: SourceError, which never repeats the address's credentials.
     """
     try:
-        with urllib.request.urlopen(_request(url), timeout=HTTP_TIMEOUT) as response:  # noqa: S310 - http(s) only
+        with _OPENER.open(_request(url), timeout=HTTP_TIMEOUT) as response:
             data: bytes = response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
             raise SourceError(f"the server answers {error.code}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        own = str(error) if type(error) is OSError and error.errno is None else None
+        reason = getattr(error, "reason", None) or own or type(error).__name__
         raise SourceError(f"cannot be fetched: {reason}") from None
     if len(data) > MAX_BYTES:
         raise SourceError(f"is larger than {MAX_BYTES // 2**20} MiB")
@@ -124,12 +149,35 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def can_be_changed_on_the_way(uri: str) -> bool:
+    """Tell whether a source comes over the network without TLS."""
+    scheme, rest = split(uri) or ("file", uri)
+    if scheme != "http":
+        return False
+    try:
+        return not Address(urlsplit(f"//{rest.lstrip('/')}").hostname or "", 0).is_loopback
+    except ValueError:
+        return True
+
+
+def is_remote(node: Node) -> bool:
+    """Tell whether a source from the network says what stands here."""
+    origin = node.origin if isinstance(node, Scalar) else None
+    scheme, _ = split(node.place.source) or ("file", "")
+    return scheme in ("http", "https") or re.search("https?://", origin or "") is not None
+
+
 def public(uri: str) -> str:
     """Return a source's name for messages, without what may be secret in it."""
     scheme, rest = split(uri) or ("file", uri)
     if scheme in ("http", "https"):
-        parts = urlsplit(uri)
-        return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        # By hand: a password may have what ends a URL's host, or make it none at all.
+        address = rest.removeprefix("//").partition("?")[0].partition("#")[0]
+        host, slash, path = address.partition("/")
+        is_whole = "@" in host or re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", host)
+        return f"{scheme}://" + (
+            f"{host.rpartition('@')[2]}{slash}{path}" if is_whole else rest.rpartition("@")[2]
+        )
     if scheme == "yaml":
         return "--config yaml"
     return rest if scheme == "file" else uri
@@ -173,11 +221,14 @@ def read_set(argument: str) -> Node:
     Raises: ConfigError.
     """
     path, equals, text = argument.partition("=")
-    place = Place(f"--set {path}")
-    if not equals or not path:
-        raise ConfigError(
-            [Problem("", "has no '='", "write --set processors.batch.timeout=2s", place)]
-        )
+    fix = "write --set processors.batch.timeout=2s"
+    # What is no path is not repeated: it may be a value.
+    is_path = _SET_PATH.fullmatch(path) is not None
+    is_shown = is_path and (equals or "." in path)
+    place = Place(f"--set {path}" if is_shown else "--set")
+    if not equals or not is_path:
+        what = "has no path before the '='" if equals else "has no '='"
+        raise ConfigError([Problem("", what, fix, place)])
     node = moved(read(text, place.source), place, None)
     keys = path.replace(".", "::") if "::" not in path else path
     return nested(keys, node, place)

@@ -6,7 +6,7 @@ Scalars follow YAML 1.2's core schema with what go-yaml keeps of 1.1: ``yes``, `
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -34,8 +34,8 @@ _NOT_ALLOWED = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 class Scalar:
     """A value; ``text`` is what stood there, ``origin`` the ``${…}`` that it came from."""
 
-    value: Any
-    text: str
+    value: Any = field(repr=False)  # it may be a secret
+    text: str = field(repr=False)
     place: Place
     origin: str | None = None
 
@@ -199,11 +199,13 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, place)
         elif isinstance(event, yaml.SequenceStartEvent):
+            self._plain_tag(event, "seq", place)
             items = []
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
                 items.append(self._node(event, events, depth + 1))
             node = Sequence(tuple(items), place)
         else:
+            self._plain_tag(event, "map", place)
             node = self._mapping(events, place, depth)
         if anchor is not None:
             self._anchors[anchor] = (node, self._count - before)
@@ -214,8 +216,9 @@ class _Reader:
             known = nearest(anchor, self._anchors)
             raise self._stop(
                 place,
-                f"names the anchor '{anchor}', which no line above defines",
-                f"did you mean '*{known}'?" if known else f"write &{anchor} before what is meant",
+                # Which one is not repeated: a password may begin with '*'.
+                "names an anchor (what begins with '*') that no line above defines",
+                f"did you mean '*{known}'?" if known else "define it above, or quote the value",
             )
         found = self._anchors[anchor]
         if found is None:
@@ -236,10 +239,20 @@ class _Reader:
         value = resolve(text)
         kinds = {"str": str, "int": int, "bool": bool, "float": int | float, "null": type(None)}
         if tag not in kinds or (tag != "str" and not isinstance(value, kinds[tag])):
-            raise self._stop(
-                place, f"has the tag {event.tag}, which does not fit", "remove the tag"
-            )
+            raise self._tagged(place)
         return Scalar(text if tag == "str" else value, text, place)
+
+    def _plain_tag(self, event: Any, name: str, place: Place) -> None:
+        if event.tag not in (None, "!", f"{_TAG}{name}"):
+            raise self._tagged(place)
+
+    def _tagged(self, place: Place) -> ConfigError:
+        return self._stop(
+            place,
+            # Which one is not repeated: a password may begin with '!'.
+            "has a tag (what begins with '!') that does not fit",
+            "remove the tag, or write the value in quotes",
+        )
 
     def _mapping(self, events: Iterator[Any], place: Place, depth: int) -> Mapping:
         entries: dict[str, Entry] = {}
