@@ -2,6 +2,7 @@
 
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,23 @@ def test_a_file_stands_only_where_its_own_classes_belong(tmp_path: Path) -> None
     found = Registry()
     assert found.add_file(tmp_path / "redact.py") == [Kind.PROCESSOR]
     assert found.module(Kind.EXPORTER, "redact") is None
+
+
+def test_the_same_text_is_the_same_module_and_another_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    text = (
+        "from heliograph.pipeline.component import ComponentConfig\n"
+        "class Config(ComponentConfig):\n    pass\n"
+        "class Extension:\n    version = {}\n"
+    )
+
+    def load(version: int) -> Any:
+        path.write_text(text.format(version))
+        registry = Registry({})
+        registry.add_file(path)
+        return registry.module(Kind.EXTENSION, "mine")
+
+    one, two = load(1), load(2)
+    assert (one.Extension.version, two.Extension.version) == (1, 2)
+    assert load(1) is one, "it still runs, so it is found again"
+    assert load(2) is two

@@ -81,7 +81,7 @@ class Control:
         assert task is not None
         self._connections.add(task)
         try:
-            while line := await reader.readline():
+            while self._server is not None and (line := await reader.readline()):
                 answer = await self._answer(line)
                 writer.write(json.dumps(answer, default=str).encode() + b"\n")
                 await writer.drain()
