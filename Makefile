@@ -39,6 +39,7 @@ interop-peers: ## install the real peers that are missing, and say which could n
 soak: build ## every fault at full length, ours and the Go collector; SOAK="--faults away,bombs" for a part
 	@python3 tests/interop/peers/install.py otelcol || true
 	@PYTHONPATH=tests:benchmarks $(BIN)/python tests/faults/soak.py $(SOAK)
+	$(BIN)/pytest -m slow tests/faults
 
 bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py

@@ -26,7 +26,10 @@ class Mode:
     durable: bool = False
     """Whether what is accepted survives the process."""
     exporter: Mapping[str, Any] = field(default_factory=dict)
-    journal: Mapping[str, Any] | None = None
+    queue: Mapping[str, Any] = field(default_factory=dict)
+    """``sending_queue`` of each exporter."""
+    journal: Mapping[str, Any] = field(default_factory=dict)
+    """``service.journal`` of ours."""
     storage: Mapping[str, Any] | None = None
     """``file_storage`` of the Go collector."""
 
@@ -34,8 +37,14 @@ class Mode:
         return f"{self.collector}: {self.name}"
 
 
-DELIVERED = Mode("delivered")
+DELIVERED = Mode("delivered", journal={"enabled": False})
 """The sender waits until the exporter has delivered."""
+SPILL = Mode("spill", durable=True)
+"""As it comes: what is not delivered within a second, or fails, waits in the journal."""
+FIRST = Mode("journal first", durable=True, queue={"spill_after": "0s"})
+"""The journal has it before the sender is answered."""
+MEMORY = Mode("memory", queue={"acknowledge": "memory", "sizer": "bytes", "queue_size": 64 << 20})
+"""The sender is answered from memory; a crash loses what waits."""
 GO_PLAIN = Mode("no queue", GO, exporter={"sending_queue": {"enabled": False}})
 GO_MEMORY = Mode("memory queue", GO)
 GO_FILE = Mode("file_storage", GO, durable=True, storage={"fsync": False})
@@ -83,6 +92,8 @@ def configuration(
         extensions["file_storage"] |= mode.storage
         queue = {"storage": "file_storage", "sizer": "bytes", "queue_size": cap_mib * 2**20}
         exporter["sending_queue"] = queue
+    if mode.queue:
+        exporter["sending_queue"] = dict(mode.queue)
     names = [f"otlp/{number}" for number, _ in enumerate(ends.sinks)]
     service: dict[str, Any] = {
         "extensions": list(extensions),
@@ -91,6 +102,8 @@ def configuration(
             "traces": {"receivers": ["otlp"], "processors": ["memory_limiter"], "exporters": names}
         },
     }
+    if mode.collector == OURS:
+        service["journal"] = {"max_size_mib": cap_mib, **mode.journal}
     document = {
         "receivers": {
             "otlp": {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import abuse
-from modes import DELIVERED, GO_FILE, GO_MEMORY, GO_PLAIN, Mode
+from modes import DELIVERED, FIRST, GO_FILE, GO_MEMORY, GO_PLAIN, SPILL, Mode
 from stage import RATE, Row, Stage
 
 
@@ -227,7 +227,7 @@ def said(told: abuse.Told) -> str:
 
 BARE = (DELIVERED, GO_PLAIN)
 """For what never gets past the door."""
-EVERY = (DELIVERED, GO_PLAIN, GO_MEMORY, GO_FILE)
+EVERY = (DELIVERED, SPILL, FIRST, GO_PLAIN, GO_MEMORY, GO_FILE)
 
 FAULTS = (
     Fault("backend away", outage, EVERY, repeats=True),

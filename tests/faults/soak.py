@@ -60,10 +60,10 @@ def write(cells: list[list[str]], scale: faults.Scale) -> None:
     fresh = [row[:3] for row in cells]
     kept = [row for row in recorded(TITLE) if row[:3] in ORDER and row[:3] not in fresh]
     text = (
-        f"`make soak`: {RATE // 1000} 000 spans/s in requests of {SPANS} over gRPC, every span is "
-        f"known by its number. An\noutage is {scale.outage:g} s, a sudden fault happens "
-        f"{scale.times} times. Both collectors run the same YAML, but for what the mode\nsays, with a memory "
-        f"limit of {LIMIT} MiB. Duplicates are spans that a backend got twice.\n\n"
+        f"`make soak`: {RATE // 1000} 000 spans/s in requests of {SPANS} over gRPC, every span is\n"
+        f"known by its number. An outage is {scale.outage:g} s, a sudden fault happens "
+        f"{scale.times} times.\nBoth collectors run the same YAML, but for what the mode says, "
+        f"with a memory limit of {LIMIT} MiB.\nDuplicates are spans that a backend got twice.\n\n"
     )
     record(TITLE, text + table(HEADINGS, sorted(kept + cells, key=place), LEFT))
 
