@@ -206,7 +206,8 @@ def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> No
     for line in flows(graph.config):
         log.info("%s", line)
     for path, promise in graph.promises():
-        log.info("%s: acknowledged means %s", path, promise)
+        level = logging.WARNING if promise.startswith("in memory") else logging.INFO
+        log.log(level, "%s: acknowledged means %s", path, promise)
     for left in journal.unclaimed() if journal is not None else ():
         log.warning(
             "the journal has %d batches for exporter %s, which this configuration has not; they "
