@@ -186,6 +186,8 @@ class Batcher:
         except asyncio.CancelledError:
             self._leave(core, request)
             raise
+        finally:
+            del request, sends  # its error holds this frame, and this frame would hold it
 
     async def stop(self) -> None:
         """Send what waits, and return when nothing is in flight."""
