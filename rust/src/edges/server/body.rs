@@ -12,8 +12,9 @@ use crate::edges::admission::{Refusal, Reservation, admission};
 
 /// What is reserved before the first byte has come; a sender that never sends holds no more.
 const FIRST: usize = 16 * 1024;
-/// Smaller bodies are copied, so that a small batch never pins a connection's read buffer.
-const COPY_BELOW: usize = 32 * 1024;
+/// Smaller bodies are copied, so that none pins more than itself: a read buffer has at least so many
+/// bytes, whatever came into it.
+const COPY_BELOW: usize = 64 * 1024;
 /// A body may be as slow as this many bytes a second once its patience is used up.
 const SLOWEST: u64 = 4096;
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::edges::admission::{Reservation, admission};
+
 /// A byte stream: TCP, Unix socket, or TLS over one of them.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -56,20 +58,27 @@ impl Activity {
         begun && !self.active()
     }
 
-    /// Count a request until the guard is dropped.
+    /// Count a request, and the memory it takes beside its bytes, until the guard is dropped.
     pub fn request(self: &Arc<Self>) -> ActiveRequest {
         self.active.fetch_add(1, Relaxed);
-        ActiveRequest(self.clone())
+        ActiveRequest { activity: self.clone(), _memory: admission().count(REQUEST) }
     }
 }
 
-pub struct ActiveRequest(Arc<Activity>);
+/// What a request takes beside its bytes, as measured: stream, headers, tasks on both sides.
+const REQUEST: usize = 12 * 1024;
+
+pub struct ActiveRequest {
+    activity: Arc<Activity>,
+    _memory: Reservation,
+}
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.fresh.store(0, Relaxed);
-        self.0.done.store(self.0.now(), Relaxed);
-        self.0.active.fetch_sub(1, Relaxed);
+        let activity = &self.activity;
+        activity.fresh.store(0, Relaxed);
+        activity.done.store(activity.now(), Relaxed);
+        activity.active.fetch_sub(1, Relaxed);
     }
 }
 
