@@ -12,7 +12,7 @@ from typing import Any
 
 import abuse
 from modes import DELIVERED, FIRST, GO_FILE, GO_MEMORY, GO_PLAIN, SPILL, Mode
-from stage import RATE, Row, Stage
+from stage import LIMIT, RATE, SPANS, Row, Stage
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ SHORT = Scale(outage=1.5, times=3, crowd=1000, bomb=128 * abuse.MIB, delivery=HA
 LONG = Scale(outage=60, times=100, crowd=1000, bomb=1024 * abuse.MIB)
 
 
+CROWD = 10_000
+"""Spans in flight on each connection where the load is all that is taken."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """``act`` does it to a collector that takes the usual load, and returns a note."""
@@ -46,12 +50,20 @@ class Fault:
     sinks: int = 1
     repeats: bool = False
     """Whether somebody may have to send again what was taken."""
+    rate: float | None = RATE
+    """Spans a second of the load; as many as are taken when None."""
+    spans: int = SPANS
+    """Spans a request."""
+    limit: int = LIMIT
+    """MiB that the memory limiter is given."""
 
 
 def run(fault: Fault, mode: Mode, scale: Scale, folder: Path, patience: float = 60) -> Row:
     """Let a fault happen once, in a folder for everything that is written."""
-    with Stage(mode, folder, sinks=fault.sinks, delivery=scale.delivery) as stage:
-        stage.load()
+    options = {"delivery": scale.delivery, "limit_mib": fault.limit}
+    with Stage(mode, folder, sinks=fault.sinks, **options) as stage:
+        inflight = () if fault.rate else ("--inflight", CROWD // fault.spans)
+        stage.load("--spans", fault.spans, *inflight, rate=fault.rate)
         stage.flowing()
         note = fault.act(stage, scale)
         return stage.row(fault.name, note=note or "", patience=patience)
@@ -233,6 +245,8 @@ FAULTS = (
     Fault("backend away", outage, EVERY, repeats=True),
     Fault("backend slow (500 ms)", slow, EVERY),
     Fault("backend stalled", stalled, EVERY),
+    Fault("stalled at full load", stalled, BARE, rate=None, spans=512, limit=128),
+    Fault("the same in small requests", stalled, BARE, rate=None, spans=10, limit=128),
     Fault("answers lost", mute, EVERY, repeats=True),
     Fault("backend says 'in 1 s'", busy, EVERY),
     Fault("one backend of three away", one_of_three, EVERY, sinks=3, repeats=True),

@@ -20,7 +20,7 @@ import faults
 import harness
 from faults import FAULTS, LONG, SHORT, Fault
 from modes import GO, OURS, Mode
-from stage import HEADINGS, LIMIT, MIB, RATE, SPANS, Row, bound
+from stage import HEADINGS, LIMIT, MIB, RATE, SPANS, Row
 from table import Cells, record, recorded, table
 
 TITLE = "Faults"
@@ -46,8 +46,8 @@ def complaint(row: Row | str) -> str:
         return row
     if row.lost:
         return f"{row.lost:,} accepted spans were lost"
-    if row.peak > bound(row.mode):
-        return f"{row.peak / MIB:.0f} MiB, not {bound(row.mode) / MIB:.0f}"
+    if row.peak > row.bound:
+        return f"{row.peak / MIB:.0f} MiB, not {row.bound / MIB:.0f}"
     return ""
 
 

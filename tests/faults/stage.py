@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import harness
-from modes import OURS, Ends, Mode, command, configuration
+from modes import Ends, Mode, command, configuration
 
 MIB = 2**20
 RATE = 20_000
@@ -24,8 +24,8 @@ SPANS = 100
 """Spans a request."""
 LIMIT = 256
 """MiB that the memory limiter is given."""
-SLACK = 22
-"""MiB that may be resident beside what the limiter counts."""
+SLACK = 150 / 128
+"""What may be resident, as a share of the memory limit."""
 
 
 def quiet_port() -> int:
@@ -58,6 +58,8 @@ class Row:
     """Requests that were told to come again."""
     peak: int
     """Largest resident size of the collector, in bytes."""
+    bound: int
+    """What it may be."""
     unfinished: int
     """Spans that were never accepted, because the herd's patience was over."""
     note: str = ""
@@ -176,15 +178,19 @@ class Stage:
 
     # The load.
 
-    def load(self, *options: str | float, rate: float = RATE, sender: int = 1) -> harness.Herd:
-        """Begin to send so many spans a second."""
+    def load(
+        self, *options: str | float, rate: float | None = RATE, sender: int = 1
+    ) -> harness.Herd:
+        """Begin to send so many spans a second, or as many as are taken."""
         protocol = "http" if "http" in options else "grpc"
         port = self.ends.http if protocol == "http" else self.ends.grpc
-        words: list[str | float] = ["--target", f"127.0.0.1:{port}", "--rate", rate]
-        words += ["--sender", sender, "--spans", SPANS, "--backoff", 0.2, *options]
+        words: list[str | float] = ["--target", f"127.0.0.1:{port}", "--sender", sender]
+        words += ["--rate", rate] if rate else []
+        words += [*options] if "--spans" in options else ["--spans", SPANS, *options]
+        words += ["--backoff", 0.2]
         herd = harness.Herd(self.folder / f"herd{sender}.log", *words)
         self._processes.append(herd.process)
-        self._herds.append((f"{rate / 1e3:g} k spans/s", herd))
+        self._herds.append((f"{rate / 1e3:g} k spans/s" if rate else "all it takes", herd))
         return herd
 
     def hold(self, seconds: float) -> None:
@@ -203,7 +209,7 @@ class Stage:
 
         harness.wait_until(seen, seconds, what)
 
-    def flowing(self, more: int = RATE // 2, seconds: float = 30) -> None:
+    def flowing(self, more: int = RATE // 2, seconds: float = 90) -> None:
         """Return when each herd has had so many more spans accepted."""
         for _, herd in self._herds:
             before = herd.latest().get("accepted", 0)
@@ -265,12 +271,7 @@ class Stage:
             + sum(sink.stats()["unanswered"] for sink in self.sinks),
             refused=sum(report["refused"] for report in reports),
             peak=self.peak,
+            bound=int(self._options["limit_mib"] * SLACK * MIB),
             unfinished=sum(report["pending"] for report in reports),
             note=note,
         )
-
-
-def bound(mode: Mode) -> int:
-    """Bytes that the collector may take in its worst moment."""
-    assert mode.collector == OURS
-    return (LIMIT + SLACK) * MIB

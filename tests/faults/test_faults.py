@@ -12,7 +12,7 @@ import harness
 import pytest
 from faults import FAULTS, SHORT, Fault, Scale
 from modes import DELIVERED, OURS, Mode
-from stage import MIB, Stage, bound
+from stage import MIB, Stage
 
 CASES = [(fault, mode) for fault in FAULTS for mode in fault.modes if mode.collector == OURS]
 
@@ -26,7 +26,7 @@ def test_accepted_is_delivered(fault: Fault, mode: Mode, tmp_path: Path) -> None
     assert row.lost == 0, row
     assert row.unfinished == 0, row
     assert row.duplicates == 0 or fault.repeats or row.unanswered, row
-    assert row.peak <= bound(mode), f"{row.peak / MIB:.0f} MiB"
+    assert row.peak <= row.bound, f"{row.peak / MIB:.0f} MiB"
 
 
 @pytest.mark.parametrize(

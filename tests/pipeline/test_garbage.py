@@ -45,10 +45,12 @@ class Backend:
 PLAIN = DeliveryConfig.model_validate({"timeout": "1s"})
 ALONE = DeliveryConfig.model_validate({"sending_queue": {"enabled": False}})
 MERGING = DeliveryConfig.model_validate({"timeout": "1s", "sending_queue": {"batch": {}}})
+ONE = DeliveryConfig.model_validate({"timeout": "60s", "sending_queue": {"num_consumers": 1}})
 BATCH = (batching.Processor, batching.Config())
 SHAPES = {
     "alone": ("", "a", PLAIN),
     "no queue": ("", "a", ALONE),
+    "one at a time": ("", "a", ONE),
     "merged by the exporter": ("", "a", MERGING),
     "merged by a processor": ("batch", "a", PLAIN),
     "two exporters": ("", "a b", PLAIN),
