@@ -21,6 +21,7 @@ from heliograph.errors import ConfigError, Problem, Retry
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import ComponentConfig, Consumer, Settings
 from heliograph.pipeline.fields import Duration, Field, Seconds
+from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.telemetry import ITEMS
 
 K = TypeVar("K")
@@ -161,7 +162,7 @@ class Processor:
         self._interval = config.check_interval
         self._next = next
         self._clock = settings.clock
-        self._log = settings.log
+        self._say = Sparingly(settings.log, settings.clock.monotonic)
         self._base = 0
         self._task: asyncio.Task[None] | None = None
         item = ITEMS[settings.signal or Signal.TRACES]
@@ -209,10 +210,10 @@ class Processor:
         """Close the door, or open it."""
         if self._core.refusing:
             DOOR.refuse(self, (self._reason(), self._interval))
-            self._log.warning("%s; senders are told to come again", self._reason())
+            self._say.warning("full", f"{self._reason()}; senders are told to come again")
         else:
             DOOR.refuse(self, None)
-            self._log.warning("memory use is low enough again; taking data")
+            self._say.warning("free", "memory use is low enough again; taking data")
 
     def _reason(self) -> str:
         return f"memory use is above {self._core.soft // MIB} MiB"
