@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs interop interop-peers bench
+.PHONY: up test check build lock fmt docs interop interop-peers bench fuzz
+SECONDS ?= 60
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -35,6 +36,10 @@ interop-peers: ## install the real peers that are missing, and say which could n
 
 bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py
+
+fuzz: ## whatever reads bytes from outside, SECONDS for each target
+	@echo "heliograph: building the fuzzing targets (about three minutes the first time)"
+	@python3 fuzz/run.py --seconds $(SECONDS) $(TARGETS)
 
 docs: build ## write the reference pages of the components
 	$(BIN)/python -m heliograph.pipeline.reference docs/reference
