@@ -48,11 +48,11 @@ def build() -> Path:
     host = re.search(r"host: (\S+)", version)
     assert host
     # With a target named, the flags do not reach build scripts and macros.
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--target", host[1]]
+    command = ["cargo", "build", "--profile", "fuzz", "--locked", "--quiet", "--target", host[1]]
     command += ["--target-dir", str(BUILT), "--manifest-path", str(HERE / "Cargo.toml")]
     flags = " ".join([os.environ.get("RUSTFLAGS", ""), *COVERAGE]).strip()
     subprocess.run(command, check=True, env=os.environ | {"RUSTFLAGS": flags})
-    return BUILT / host[1] / "release" / "heliograph-fuzz"
+    return BUILT / host[1] / "fuzz" / "heliograph-fuzz"
 
 
 def start(program: Path, target: str, *arguments: str) -> subprocess.CompletedProcess[str]:
