@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs interop interop-peers bench soak
+.PHONY: up test check build lock fmt docs interop interop-peers bench soak fuzz
+SECONDS ?= 60
 .DEFAULT_GOAL := build
 
 build: .make/native ## the environment and the native core
@@ -21,7 +22,7 @@ test: build ## everything a change must pass, but for the checks
 
 check: build ## formatting, lints, types, stubs, licences
 	cargo fmt --all --check
-	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --release --locked --workspace --exclude heliograph-fuzz --all-targets --quiet -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,6 +44,10 @@ soak: build ## every fault at full length, ours and the Go collector; SOAK="--fa
 
 bench: build interop-peers ## the collector against its peers, side by side
 	$(BIN)/python benchmarks/collector.py
+
+fuzz: ## whatever reads bytes from outside, SECONDS for each target
+	@echo "heliograph: building the fuzzing targets (about three minutes the first time)"
+	@python3 fuzz/run.py --seconds $(SECONDS) $(TARGETS)
 
 docs: build ## write the reference pages of the components and the list of licences
 	$(BIN)/python -m heliograph.pipeline.reference docs/reference

@@ -1,6 +1,8 @@
 //! The native core of Heliograph. Only this file and the `py.rs` files know Python.
 
 pub mod edges;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod journal;
 pub mod wire;
 

@@ -190,6 +190,8 @@ fn read_all(
                 return Err(DecompressError::TooLarge);
             }
             reservation.grow_to(size).map_err(DecompressError::Refused)?;
+            // No more than was reserved, as growing by itself would take.
+            out.reserve_exact(size - filled);
             out.resize(size, 0);
             size = size.saturating_mul(2);
         }

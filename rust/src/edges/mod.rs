@@ -5,6 +5,8 @@ pub mod admission;
 pub mod client;
 pub mod compress;
 pub mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod runtime;
 pub mod server;
 pub mod status;

@@ -3,6 +3,8 @@
 mod batch;
 mod column;
 pub mod edit;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod index;
 pub mod json;
 pub mod loki;

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -218,7 +217,7 @@ def _credentials(header: str) -> tuple[str, str]:
         raise Reject("Basic authentication is required", UNAUTHENTICATED)
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise Reject("the credentials are not in Basic's form", UNAUTHENTICATED) from None
     user, colon, password = text.partition(":")
     if not colon:

@@ -231,7 +231,7 @@ async fn call(
     })
 }
 
-fn conclude(
+pub(super) fn conclude(
     (code, message, delay): (Code, String, Option<Duration>),
     headers: &HeaderMap,
     answer: &[u8],

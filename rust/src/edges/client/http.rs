@@ -213,7 +213,7 @@ async fn read(response: Response<hyper::body::Incoming>, limit: usize) -> Result
     Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
-fn conclude(answer: Answer) -> Outcome {
+pub(super) fn conclude(answer: Answer) -> Outcome {
     let status = answer.status;
     let kind = answer.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let mut outcome = if !status.is_success() {

@@ -3,6 +3,8 @@
 pub mod channel;
 pub mod connection;
 pub mod dial;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod outcome;

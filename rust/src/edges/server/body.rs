@@ -22,6 +22,9 @@ const SLOWEST: u64 = 4096;
 pub enum Incoming {
     H1(hyper::body::Incoming),
     H2(h2::RecvStream),
+    /// Pieces that are all here, for the fuzzing.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Pieces(std::collections::VecDeque<Bytes>),
 }
 
 #[derive(Debug)]
@@ -41,6 +44,8 @@ impl Incoming {
     async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
         let broken = |error: String| BodyError::Broken(error);
         match self {
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Pieces(pieces) => pieces.pop_front().map(Ok),
             Self::H2(stream) => {
                 let chunk = stream.data().await?.map_err(|error| broken(error.to_string()));
                 if let Ok(chunk) = &chunk {

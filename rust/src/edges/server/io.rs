@@ -97,7 +97,7 @@ const MAX_STRIKES: u32 = 2;
 const UNEXPECTED: Duration = Duration::from_secs(2 * 3600);
 
 /// Follows HTTP/2 frames through a stream of bytes.
-struct Frames {
+pub(super) struct Frames {
     header: [u8; 9],
     have: usize,
     /// Bytes of the current payload (or the preface) still to come.
@@ -105,16 +105,16 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(preface: usize) -> Self {
+    pub fn new(preface: usize) -> Self {
         Self { header: [0; 9], have: 0, skip: preface }
     }
 
-    fn at_boundary(&self) -> bool {
+    pub fn at_boundary(&self) -> bool {
         self.skip == 0 && self.have == 0
     }
 
     /// Call `seen(type, flags)` for each frame header in `data`.
-    fn follow(&mut self, mut data: &[u8], mut seen: impl FnMut(u8, u8)) {
+    pub fn follow(&mut self, mut data: &[u8], mut seen: impl FnMut(u8, u8)) {
         while !data.is_empty() {
             let step = self.skip.min(data.len());
             self.skip -= step;

@@ -3,6 +3,8 @@
 mod body;
 mod cors;
 mod door;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod grpc;
 mod h1;
 mod h2;

@@ -46,3 +46,11 @@ pub fn unquote(text: &str) -> Option<(String, &str)> {
     let end = text[..scanner.at].rfind('"')? + 1;
     Some((value, &text[end..]))
 }
+
+/// Whether the text is one JSON value.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn is_json(text: &str) -> bool {
+    let mut scanner = scanner::Scanner::new(text);
+    scanner.blank();
+    scanner.skip(0).and_then(|()| scanner.end()).is_ok()
+}
