@@ -123,7 +123,9 @@ def test_credentials(header: str) -> None:
 @pytest.mark.parametrize("password", ["\0", "x" * 100, "x" * 5000, "é"])
 async def test_passwords_that_no_hash_takes_are_wrong(password: str) -> None:
     hashed = "$2y$04$abcdefghijklmnopqrstuuO5bTqCpVW0bSxT0mZ5Q8eEoKX0QnqK6"
-    users = _Users(Htpasswd(inline=SecretStr(f"a:{hashed}\nb:plain")))
+    users = _Users(
+        Htpasswd(inline=SecretStr(f"a:{hashed}\nb:plain")), logging.getLogger("heliograph")
+    )
     for user in ("a", "b", "nobody", "x" * 300, "line\nfeed"):
         assert not await users.check(user, password)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from heliograph.pipeline.component import Clock
 
@@ -16,6 +16,19 @@ T = TypeVar("T")
 
 TICK = 0.25
 """Seconds by which an alarm may ring late."""
+
+
+class _Bell:
+    """Cancels a task."""
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self.task = task
+        self.rang = False
+
+    def ring(self) -> None:
+        self.rang = True
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Alarms:
@@ -42,24 +55,17 @@ class Alarms:
 
     async def bound(self, due: float, work: Awaitable[T], late: Callable[[], Exception]) -> T:
         """Return what ``work`` returns; cancel it when ``due`` has come, and raise ``late()``."""
-        task = asyncio.current_task()
-        assert task is not None
-        rang = False
-
-        def ring() -> None:
-            nonlocal rang
-            rang = True
-            task.cancel()
-
-        alarm = self.at(due, ring)
+        bell = _Bell(asyncio.current_task())
+        alarm = self.at(due, bell.ring)
         try:
             return await work
         except asyncio.CancelledError:
-            if rang and not task.uncancel():
+            if bell.rang and bell.task is not None and not bell.task.uncancel():
                 raise late() from None
             raise
         finally:
             self.off(alarm)
+            bell.task = None  # its error holds this frame, and this frame would hold it
 
     async def stop(self) -> None:
         """Take all of them back."""

@@ -84,26 +84,19 @@ class Attempts:
             batch = left[0]
             try:
                 lost = await self._once(batch)
-            except TooLarge as error:
-                if batch.items < 2:
-                    self._refuse(left, error, whole)
-                    continue
-                halves = batch.split(items=(batch.items + 1) // 2)
-                self._outcomes.cut(batch, error)
-                left.popleft()
-                left.extendleft(reversed(halves))
-                whole = False
             except Reject as error:
-                self._refuse(left, error, whole)
+                left.popleft()
+                if isinstance(error, TooLarge) and batch.items > 1:
+                    self._outcomes.cut(batch, error)
+                    left.extendleft(reversed(batch.split(items=(batch.items + 1) // 2)))
+                    whole = False
+                elif whole:
+                    raise
+                else:
+                    self._outcomes.rejected(batch, error)
             else:
                 left.popleft()
                 self._outcomes.sent(batch, lost)
-
-    def _refuse(self, left: deque[Batch], error: Reject, whole: bool) -> None:
-        batch = left.popleft()
-        if whole:
-            raise error
-        self._outcomes.rejected(batch, error)
 
     async def _once(self, batch: Batch) -> int:
         """Try once; return how many items the other side did not take.
@@ -119,10 +112,8 @@ class Attempts:
         except (Retry, Reject):
             raise
         except Exception as error:
-            failed = passing(error)
-            if failed is None:
-                raise self._outcomes.broken(batch, error) from error
-            raise failed from error
+            # No name for what is raised: its traceback has this frame, which would hold it.
+            raise passing(error) or self._outcomes.broken(batch, error) from error
         finally:
             self.in_flight -= 1
 
