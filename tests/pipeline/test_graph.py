@@ -8,6 +8,7 @@ from graphs import Exporter, Processor, World
 
 from heliograph.errors import ConfigError, Problem, Reject, Retry
 from heliograph.otlp import Signal
+from heliograph.pipeline.joints import Intake
 from heliograph.pipeline.telemetry import State
 from heliograph.testing import Sink, logs, settle, traces
 
@@ -24,7 +25,9 @@ async def test_a_batch_goes_through_unchanged() -> None:
 
 async def test_one_branch_needs_no_fan_out() -> None:
     async with World({"traces": ("in", "a", "out")}) as world:
-        assert isinstance(world.one("receivers.in").next[Signal.TRACES].next, Processor)
+        intake = world.one("receivers.in").next[Signal.TRACES].next
+        assert isinstance(intake, Intake)
+        assert isinstance(intake.processor, Processor)
 
 
 async def test_starts_from_the_end_and_stops_from_the_front() -> None:

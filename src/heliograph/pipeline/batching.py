@@ -245,7 +245,7 @@ class Batcher:
                 await self._deliver(join([request.batch for request in here]))
         except Retry as error:
             for request in here:
-                _tell(request, Retry(error.reason, error.after))
+                _tell(request, error)
         except asyncio.CancelledError:
             for request in here:
                 _tell(request, Retry("the sending was cancelled"))
@@ -309,9 +309,17 @@ def _tell(request: _Request, error: Exception | None) -> None:
         return
     if error is None:
         request.done.set_result(None)
-    elif isinstance(error, Retry):
-        request.done.set_exception(Retry(error.reason, error.after))
-    elif isinstance(error, Reject):
-        request.done.set_exception(type(error)(error.reason, error.code))
     else:
-        request.done.set_exception(error)
+        request.done.set_exception(_own(error))
+
+
+def _own(error: Exception) -> Exception:
+    """Return an exception that one sender alone is told; where it came from stays known."""
+    if isinstance(error, Retry):
+        own: Exception = Retry(error.reason, error.after)
+    elif isinstance(error, Reject):
+        own = type(error)(error.reason, error.code)
+    else:
+        return error
+    own.__cause__ = error
+    return own

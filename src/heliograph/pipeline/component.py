@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from heliograph._core import Events
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
+from heliograph.pipeline.ledger import Ledger
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.redaction import shown
 from heliograph.pipeline.telemetry import Telemetry
@@ -114,6 +115,12 @@ class Consumer(Protocol):
         """
 
 
+def through(consumer: Consumer, transport: str) -> Consumer:
+    """Return the same consumer for a receiver's batches that come by one transport."""
+    splits: Callable[[str], Consumer] | None = getattr(consumer, "through", None)
+    return consumer if splits is None else splits(transport)
+
+
 class Edge:
     """The native runtime's door into one asyncio loop.
 
@@ -151,6 +158,8 @@ class Settings:
     clock: Clock = field(default_factory=SystemClock)
     telemetry: Telemetry = field(default_factory=Telemetry)
     """Counters to add to, and the state of the process and of its exporters to read."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """Where a processor says what it removed and why, what it created, and what it holds."""
     extensions: Mapping[ComponentId, Component] = field(default_factory=dict)
     """Started extensions by id, for authenticators and storage."""
     listeners: Listeners = field(default_factory=Listeners)

@@ -38,10 +38,12 @@ from heliograph.pipeline.component import (
 )
 from heliograph.pipeline.config import ComponentSpec, Config, PipelineId, PipelineSpec
 from heliograph.pipeline.delivery import Delivery, DeliveryConfig
-from heliograph.pipeline.joints import Entry, FanOut, Joint, Outlet
+from heliograph.pipeline.joints import Entry, Exit, FanOut, Handover, Intake, Joint, Outlet, Passage
 from heliograph.pipeline.journal import Journal
+from heliograph.pipeline.ledger import Ledger
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.nodes import STAGES, Node, start, stop_stages
+from heliograph.pipeline.own.tracing import CLIENT, INTERNAL, Tracer
 from heliograph.pipeline.redaction import guard_loop
 from heliograph.pipeline.reuse import Outs, Reuse
 from heliograph.pipeline.sparingly import Sparingly
@@ -62,6 +64,7 @@ class Surroundings:
     log: logging.Logger
     listeners: Listeners
     journal: Journal | None
+    tracer: Tracer | None
     failed: asyncio.Future[None]
     owners: dict[int, str] = field(default_factory=dict)
     """The components' own objects, by `id`, and what they are called."""
@@ -84,12 +87,14 @@ class Graph:
         log: logging.Logger | None = None,
         listeners: Listeners | None = None,
         journal: Journal | None = None,
+        tracer: Tracer | None = None,
         before: tuple[Graph, Reuse] | None = None,
     ) -> None:
         """Build every component that a pipeline or ``service.extensions`` names; start none.
 
         Args:
             journal: what exporters use that name no storage.
+            tracer: makes spans of batches, where somebody wants them.
             before: the running graph, in whose surroundings this one is built, and what it takes
                 over from it.
         Raises: ConfigError when components do not fit together.
@@ -103,6 +108,7 @@ class Graph:
                 log or logging.getLogger("heliograph"),
                 listeners or Listeners(),
                 journal,
+                tracer,
                 asyncio.get_running_loop().create_future(),
             )
         else:
@@ -124,6 +130,7 @@ class Graph:
             self._entrance(pipeline)
         self._receivers()
         self._reuse = None
+        self.telemetry.signals = frozenset(id.signal for id in config.pipelines)
 
     async def start(self) -> None:
         """Start extensions, exporters, what is between, and receivers last.
@@ -236,10 +243,11 @@ class Graph:
     def _build(self, spec: ComponentSpec, outs: Outs, pipeline: PipelineId | None) -> Node:
         factory = spec.factory
         owners, path = self.surroundings.owners, _path(spec)
-        joints = {signal: self._joint(spec, signal, next) for signal, next in outs.items()}
+        ledger = self._ledger(spec, pipeline)
+        joints = {signal: self._joint(spec, signal, next, ledger) for signal, next in outs.items()}
         takes: tuple[Any, ...] = () if not _hands_on(spec) else (joints.get(None, joints),)
         gone = threading.Event()
-        settings = self._settings(spec, pipeline, gone)
+        settings = self._settings(spec, ledger, gone)
         edges: list[Edge] = []
         component: Any
         if getattr(factory, "blocking", False):
@@ -265,26 +273,58 @@ class Graph:
                 life = consumer = Delivery(component, spec.config, settings, journal)
             else:
                 consumer = Outlet(component, settings)
-        return Node(spec, life, consumer, component, pipeline, joints, edges, gone)
+        elif ledger is not None:
+            consumer = Intake(component, ledger)
+        elif spec.kind is Kind.CONNECTOR:
+            consumer = Passage(component, str(spec.id), self.telemetry)
+        consumer = self._traced(spec, consumer)
+        return Node(spec, life, consumer, component, pipeline, joints, edges, gone, ledger)
 
-    def _joint(self, spec: ComponentSpec, signal: Signal | None, next: Consumer) -> Joint:
-        if spec.kind is not Kind.RECEIVER or signal is None:
-            return Joint(next)
-        telemetry, say = self.telemetry, self.surroundings.say
-        receiver = str(spec.id)
-        return Entry(next, signal, receiver, telemetry=telemetry, say=say, blame=self.blame)
+    def _ledger(self, spec: ComponentSpec, pipeline: PipelineId | None) -> Ledger | None:
+        if pipeline is None:
+            return None
+        return Ledger(self.telemetry, str(spec.id), pipeline.signal, str(pipeline))
+
+    def _joint(
+        self, spec: ComponentSpec, signal: Signal | None, next: Consumer, ledger: Ledger | None
+    ) -> Joint:
+        """Return what a component hands its batches to."""
+        if ledger is not None:
+            return Handover(next, ledger)
+        assert signal is not None
+        if spec.kind is Kind.CONNECTOR:
+            return Exit(next, signal, str(spec.id), self.telemetry)
+        around = self.surroundings
+        return Entry(
+            next,
+            signal,
+            str(spec.id),
+            telemetry=self.telemetry,
+            say=around.say,
+            blame=self.blame,
+            tracer=around.tracer,
+        )
+
+    def _traced(self, spec: ComponentSpec, consumer: Any) -> Any:
+        """Put a span around what a step does with a batch, where batches are traced."""
+        tracer = self.surroundings.tracer
+        if tracer is None or spec.kind in (Kind.RECEIVER, Kind.EXTENSION):
+            return consumer
+        kind = CLIENT if spec.kind is Kind.EXPORTER else INTERNAL
+        return tracer.step(consumer, f"{spec.kind.singular}/{spec.id}", kind)
 
     def _settings(
-        self, spec: ComponentSpec, pipeline: PipelineId | None, gone: threading.Event
+        self, spec: ComponentSpec, ledger: Ledger | None, gone: threading.Event
     ) -> Settings:
         return Settings(
             id=spec.id,
             kind=spec.kind,
             log=logging.getLogger(f"heliograph.{_path(spec)}"),
             edge=self.surroundings.edge,
-            signal=None if pipeline is None else pipeline.signal,
+            signal=None if ledger is None else ledger.signal,
             clock=self.surroundings.clock,
             telemetry=self.telemetry,
+            ledger=ledger or Ledger(),
             extensions=self._extensions,
             listeners=self.surroundings.listeners,
             failed=lambda error: None if gone.is_set() else self._fail(error),
@@ -294,6 +334,11 @@ class Graph:
         """Yield each exporter's path and what an acknowledgement of its data means."""
         for node in self.stages[STAGES[Kind.EXPORTER]]:
             yield node.path, getattr(node.component, "promise", "delivered")
+
+    @property
+    def ledgers(self) -> list[Ledger]:
+        """What the items of each processor in each pipeline come to."""
+        return [node.ledger for node in self.nodes if node.ledger is not None]
 
     @property
     def nodes(self) -> Iterator[Node]:

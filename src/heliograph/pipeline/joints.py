@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from heliograph.errors import DeliveryError, Reject, Retry
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Consumer, Exporter, Settings
+from heliograph.pipeline.ledger import Ledger
 from heliograph.pipeline.outcomes import INTERNAL, Outcomes, passing
 from heliograph.pipeline.sparingly import Sparingly
-from heliograph.pipeline.telemetry import ITEMS, Telemetry
+from heliograph.pipeline.telemetry import ITEMS, SIGNAL_NAMES, Counter, Telemetry
+
+if TYPE_CHECKING:
+    from heliograph.pipeline.own.tracing import Tracer
+
+Consume = Callable[[Batch], Coroutine[Any, Any, None]]
 
 
 class Way:
@@ -58,8 +67,11 @@ class Joint:
 class Entry(Joint):
     """Where a receiver's batches of one signal enter: counted, and fenced against bugs.
 
+    ``received = accepted + refused + failed``, and what is still inside.
+
     Args:
         blame: names the component whose code an exception came out of.
+        tracer: begins a trace for some of the batches.
     """
 
     def __init__(
@@ -71,31 +83,56 @@ class Entry(Joint):
         telemetry: Telemetry,
         say: Sparingly,
         blame: Callable[[BaseException], str],
+        tracer: Tracer | None = None,
     ) -> None:
         super().__init__(next)
+        self._signal = signal
+        self._receiver = receiver
         self._telemetry = telemetry
         self._say = say
         self._blame = blame
-        names = (f"otelcol_receiver_{what}_{ITEMS[signal]}" for what in _RECEIVED)
-        self._accepted, self._refused, self._failed = (
-            telemetry.counter(name, receiver=receiver) for name in names
-        )
+        go: Consume = partial(Joint.consume, self)
+        self._go = go if tracer is None else tracer.root(go, f"receiver/{receiver}")
+        self._counts: _Counts | None = None
+        """None until the first batch: a receiver may only ever use what `through` returns."""
 
-    async def consume(self, batch: Batch) -> None:
+    def through(self, transport: str) -> Consumer:
+        """Return a consumer that counts what comes by one transport."""
+        return _Through(partial(self._take, self._count(transport)))
+
+    def consume(self, batch: Batch) -> Coroutine[Any, Any, None]:
+        if self._counts is None:
+            self._counts = self._count("")
+        return self._take(self._counts, batch)
+
+    async def _take(self, counts: _Counts, batch: Batch) -> None:
+        items = batch.items
+        counts.received.value += items
         try:
-            await super().consume(batch)
-        except DeliveryError:
-            self._refused.value += batch.items
+            await self._go(batch)
+        except (DeliveryError, asyncio.CancelledError):
+            counts.refused.value += items
+            counts.refusals.value += 1
             raise
         except Exception as error:
+            counts.failed.value += items
+            counts.failures.value += 1
             raise self._broken(batch, error) from error
-        self._accepted.value += batch.items
+        counts.accepted.value += items
+        counts.successes.value += 1
+
+    def _count(self, transport: str) -> _Counts:
+        labels = {"receiver": self._receiver} | ({"transport": transport} if transport else {})
+        counter, noun = self._telemetry.counter, ITEMS[self._signal]
+        return _Counts(
+            *(counter(name.format(noun), **labels) for name in _RECEIVER_ITEMS),
+            *(counter("otelcol_receiver_requests", outcome=how, **labels) for how in _OUTCOMES),
+        )
 
     def _broken(self, batch: Batch, error: Exception) -> DeliveryError:
         """Return what the sender hears: to send it again after the world's failures, never again
         after a bug, because the same bytes would meet the same bug."""
         culprit = self._blame(error)
-        self._failed.value += batch.items
         self._telemetry.counter("heliograph_component_errors", component=culprit).value += 1
         again = passing(error)
         fate = "stay with their sender" if again else "are lost"
@@ -104,7 +141,111 @@ class Entry(Joint):
         return again or Reject(f"internal error in {culprit}", INTERNAL)
 
 
-_RECEIVED = ("accepted", "refused", "failed")
+class _Through:
+    """One transport of an entry."""
+
+    __slots__ = ("consume",)
+
+    def __init__(self, consume: Consume) -> None:
+        self.consume = consume
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    received: Counter
+    accepted: Counter
+    refused: Counter
+    failed: Counter
+    successes: Counter
+    refusals: Counter
+    failures: Counter
+
+
+_OUTCOMES = ("success", "refused", "failure")
+_RECEIVER_ITEMS = (
+    "heliograph_receiver_received_{}",
+    "otelcol_receiver_accepted_{}",
+    "otelcol_receiver_refused_{}",
+    "otelcol_receiver_failed_{}",
+)
+
+
+class Intake:
+    """Where batches come to a processor: counted, and what becomes of them."""
+
+    def __init__(self, processor: Consumer, ledger: Ledger) -> None:
+        self.processor = processor
+        self._consume = processor.consume
+        self._ledger = ledger
+
+    async def consume(self, batch: Batch) -> None:
+        ledger, items = self._ledger, batch.items
+        ledger.incoming.value += items
+        ledger.pending += items
+        try:
+            await self._consume(batch)
+        except BaseException as error:
+            ledger.failed(items, error)
+            raise
+        ledger.pending -= items
+        if ledger.incoming.value - ledger.outgoing.value != ledger.even:
+            ledger.settle()
+
+
+class Handover(Joint):
+    """Where a processor hands batches on: counted, and whether they are taken."""
+
+    def __init__(self, next: Consumer, ledger: Ledger) -> None:
+        super().__init__(next)
+        self._ledger = ledger
+
+    async def consume(self, batch: Batch) -> None:
+        items, way = batch.items, self._way
+        self._ledger.outgoing.value += items
+        way.inside += 1
+        try:
+            await way.consume(batch)
+        except BaseException as error:
+            self._ledger.came_back(items, error)
+            raise
+        finally:
+            way.inside -= 1
+            if way.emptied is not None and not way.inside:
+                way.emptied.set()
+
+
+class Passage:
+    """Where batches come to a connector: counted."""
+
+    def __init__(self, connector: Consumer, id: str, telemetry: Telemetry) -> None:
+        self._consume = connector.consume
+        self._count = partial(_passing, telemetry, id, "heliograph_connector_consumed_items")
+        self._counts: dict[Signal, Counter] = {}
+
+    def consume(self, batch: Batch) -> Coroutine[Any, Any, None]:
+        signal = batch.signal
+        count = self._counts.get(signal)
+        if count is None:
+            count = self._counts[signal] = self._count(signal)
+        count.value += batch.items
+        return self._consume(batch)
+
+
+class Exit(Joint):
+    """Where a connector hands batches on: counted."""
+
+    def __init__(self, next: Consumer, signal: Signal, id: str, telemetry: Telemetry) -> None:
+        super().__init__(next)
+        self._count = _passing(telemetry, id, "heliograph_connector_produced_items", signal)
+
+    def consume(self, batch: Batch) -> Coroutine[Any, Any, None]:
+        self._count.value += batch.items
+        return super().consume(batch)
+
+
+def _passing(telemetry: Telemetry, connector: str, name: str, signal: Signal) -> Counter:
+    labels = {"connector": connector, "otel.signal": SIGNAL_NAMES[signal]}
+    return telemetry.counter(name, **labels)
 
 
 class FanOut:

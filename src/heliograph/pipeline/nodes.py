@@ -14,6 +14,7 @@ from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentId, Edge, Kind
 from heliograph.pipeline.config import ComponentSpec, PipelineId
 from heliograph.pipeline.joints import Joint
+from heliograph.pipeline.ledger import Ledger
 
 STAGES = {
     Kind.EXTENSION: 0,
@@ -63,6 +64,8 @@ class Node:
     """The edges of a thread of its own."""
     gone: threading.Event = field(default_factory=threading.Event)
     """Set when it is no longer of this collector, so that nobody cares whether it can go on."""
+    ledger: Ledger | None = None
+    """What a processor's items come to."""
 
     @property
     def path(self) -> str:
@@ -76,6 +79,8 @@ class Node:
         """Close what was opened for it, after its stop."""
         for edge in self.edges:
             edge.close()
+        if self.ledger is not None:
+            self.ledger.close()
 
 
 def staged(nodes: Iterable[Node]) -> list[list[Node]]:

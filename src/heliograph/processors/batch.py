@@ -11,13 +11,20 @@ Source: the Collector's batchprocessor, which acknowledges before it sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from heliograph.errors import Problem
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.batching import Batcher, Sizes, Triggers
 from heliograph.pipeline.component import ComponentConfig, Consumer, Settings
 from heliograph.pipeline.fields import Duration, Field
+
+ITEM_BOUNDS = [
+    *(10, 25, 50, 75, 100, 250, 500, 750),
+    *(1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000),
+    *(10_000, 20_000, 30_000, 50_000, 100_000),
+]
+BYTE_BOUNDS = [2**power for power in range(7, 25)]
 
 
 class Config(ComponentConfig):
@@ -62,9 +69,13 @@ class Processor:
 
     def __init__(self, config: Config, settings: Settings, next: Consumer) -> None:
         labels = {"processor": str(settings.id)}
-        counter = settings.telemetry.counter
+        counter, histogram = settings.telemetry.counter, settings.telemetry.histogram
+        name = "otelcol_processor_batch_batch_send_size"
+        self._items = histogram(name, ITEM_BOUNDS, **labels)
+        self._bytes = histogram(f"{name}_bytes", BYTE_BOUNDS, **labels)
+        self._next = next.consume
         self._batcher = Batcher(
-            next.consume,
+            self._send,
             Sizes(config.send_batch_size, config.send_batch_max_size, config.timeout),
             settings.clock,
             keys=config.metadata_keys,
@@ -74,12 +85,19 @@ class Processor:
                 counter("otelcol_processor_batch_timeout_trigger_send", **labels),
             ),
         )
+        name = "otelcol_processor_batch_metadata_cardinality"
+        settings.telemetry.gauge_part(name, lambda: self._batcher.groups, **labels)
 
     async def start(self) -> None:
         """Nothing to open."""
 
     async def consume(self, batch: Batch) -> None:
         await self._batcher.consume(batch)
+
+    def _send(self, batch: Batch) -> Awaitable[None]:
+        self._items.record(batch.items)
+        self._bytes.record(batch.nbytes)
+        return self._next(batch)
 
     async def stop(self) -> None:
         await self._batcher.stop()

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import BeforeValidator, model_validator
@@ -27,6 +28,7 @@ from heliograph.pipeline.component import (
     ComponentId,
     Consumer,
     Settings,
+    through,
 )
 from heliograph.pipeline.fields import Field
 from heliograph.pipeline.listeners import InTheWay, Listening
@@ -119,9 +121,6 @@ class Receiver:
         }
         self._settings = settings
         self._next = next
-        self._refused = settings.telemetry.items(
-            "otelcol_receiver_refused_{}", receiver=str(settings.id)
-        )
         self._servers: list[tuple[OtlpServer, Listening]] = []
         self._in_flight: dict[asyncio.Task[None], tuple[OtlpRequest, float]] = {}
         self._asking: set[asyncio.Task[None]] = set()
@@ -145,7 +144,12 @@ class Receiver:
         if isinstance(server, Http):
             native["paths"] = [path for path in server.paths() if path[1] in self._next]
         log, telemetry = self._settings.log, self._settings.telemetry
-        handlers = (self._received, lambda text: log.warning("OTLP/%s %s", name, text), ask)
+        next = {signal: through(consumer, name) for signal, consumer in self._next.items()}
+        handlers = (
+            partial(self._received, next),
+            lambda text: log.warning("OTLP/%s %s", name, text),
+            ask,
+        )
         wanted = Listening(
             f"receivers.{self._settings.id}",
             f"{self._settings.id}/{name}",
@@ -206,16 +210,16 @@ class Receiver:
         else:
             question.admit(list(claims.items()))
 
-    def _received(self, request: OtlpRequest) -> None:
-        task = self._loop.create_task(self._deliver(request))
+    def _received(self, next: Mapping[Signal, Consumer], request: OtlpRequest) -> None:
+        task = self._loop.create_task(self._deliver(next, request))
         self._in_flight[task] = (request, self._loop.time() + PATIENCE)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         task.add_done_callback(self._in_flight.pop)
 
-    async def _deliver(self, request: OtlpRequest) -> None:
+    async def _deliver(self, next: Mapping[Signal, Consumer], request: OtlpRequest) -> None:
         try:
-            await self._next[request.signal].consume(request.batch)
+            await next[request.signal].consume(request.batch)
         except Retry as error:
             after = AFTER if error.after is None else error.after
             request.fail(UNAVAILABLE, redact(error.reason), after)
@@ -232,8 +236,6 @@ class Receiver:
             is_late = now >= leave_by or (deadline is not None and now >= deadline - MARGIN)
             late = "not delivered in time; send it again"
             if is_late and request.fail(UNAVAILABLE, late, AFTER):
-                batch = request.batch
-                self._refused[batch.signal].value += batch.items
                 task.cancel()
         self._sweeper = self._loop.call_later(SWEEP, self._sweep) if self._in_flight else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -12,16 +12,11 @@ from heliograph.errors import Place, Problem
 from heliograph.otlp import Signal
 from heliograph.pipeline.component import ComponentConfig, ComponentId, Kind
 from heliograph.pipeline.config.journal import JournalConfig
+from heliograph.pipeline.config.otel import OtlpExporter
+from heliograph.pipeline.telemetry import SIGNAL_NAMES as SIGNAL_NAMES
 
-SIGNALS: Mapping[str, Signal] = {
-    "traces": Signal.TRACES,
-    "metrics": Signal.METRICS,
-    "logs": Signal.LOGS,
-    "profiles": Signal.PROFILES,
-}
+SIGNALS: Mapping[str, Signal] = {name: signal for signal, name in SIGNAL_NAMES.items()}
 """What a pipeline's id begins with."""
-
-SIGNAL_NAMES: Mapping[Signal, str] = {signal: name for name, signal in SIGNALS.items()}
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,22 @@ class PipelineSpec:
 
 
 @dataclass(frozen=True)
+class Push:
+    """Where some of the program's own telemetry is sent, and when.
+
+    ``path`` is the exporter's in the configuration; ``otlp`` is None for standard output. Times are
+    seconds; at most ``room`` spans or log records wait, and ``most`` go out at a time.
+    """
+
+    path: str
+    otlp: OtlpExporter | None = field(repr=False)
+    every: float
+    timeout: float = 30.0
+    room: int = 2048
+    most: int = 512
+
+
+@dataclass(frozen=True)
 class LogsTelemetry:
     """``service.telemetry.logs``: how the program itself writes its log."""
 
@@ -75,19 +86,46 @@ class LogsTelemetry:
     sampling_tick: float = 10.0
     sampling: bool = True
     initial_fields: Mapping[str, Any] = field(default_factory=dict)
+    pushes: tuple[Push, ...] = ()
+
+
+@dataclass(frozen=True)
+class MetricsPage:
+    """A page with the program's own metrics.
+
+    ``path`` is the option that says where it is; ``written`` is False for the default, which is not
+    worth failing for; ``total`` and ``units`` put type and unit behind each name.
+    """
+
+    address: str
+    path: str
+    written: bool = True
+    total: bool = False
+    units: bool = False
 
 
 @dataclass(frozen=True)
 class MetricsTelemetry:
-    """``service.telemetry.metrics``: the program's own metrics.
-
-    ``address`` is where they can be scraped, None when nobody asked for a Prometheus page;
-    ``readers`` is as written.
-    """
+    """``service.telemetry.metrics``: the program's own metrics."""
 
     level: str = "normal"
-    address: str | None = "localhost:8888"
-    readers: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    pages: tuple[MetricsPage, ...] = (
+        MetricsPage("localhost:8888", "service.telemetry.metrics.address", written=False),
+    )
+    pushes: tuple[Push, ...] = ()
+
+    @property
+    def address(self) -> str | None:
+        """Where the first page is, None when nobody asked for one."""
+        return self.pages[0].address if self.pages else None
+
+
+@dataclass(frozen=True)
+class TracesTelemetry:
+    """``service.telemetry.traces``: spans of the batches that the program handles."""
+
+    ratio: float = 0.0
+    pushes: tuple[Push, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +134,7 @@ class Telemetry:
 
     logs: LogsTelemetry = field(default_factory=LogsTelemetry)
     metrics: MetricsTelemetry = field(default_factory=MetricsTelemetry)
-    traces: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    traces: TracesTelemetry = field(default_factory=TracesTelemetry)
     resource: Mapping[str, str] = field(default_factory=dict)
     """Attributes of the program's own telemetry; an empty value removes a default one."""
 
