@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+NO_PAGE = "service.telemetry.metrics.address=''"
 PROGRAM = "import sys; from heliograph.cli import main; sys.exit(main())"
 
 
@@ -23,11 +24,17 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class Collector:
-    """Runs from entering to leaving; what it writes is collected meanwhile."""
+    """Runs from entering to leaving; what it writes is collected meanwhile.
 
-    def __init__(self, config: Path, *more: str, env: Mapping[str, str] | None = None) -> None:
+    Tests run side by side, so there is no page of own metrics on its usual port, unless ``page``.
+    """
+
+    def __init__(
+        self, config: Path, *more: str, env: Mapping[str, str] | None = None, page: bool = False
+    ) -> None:
         self._command = [sys.executable, "-W", "error", "-c", PROGRAM]
         self._command += ["collector", "--config", str(config), *more]
+        self._command += [] if page else ["--set", NO_PAGE]
         self._env = {**os.environ, **(env or {})}
         self._fds: tuple[int, ...] = ()
         self.out: list[str] = []

@@ -6,11 +6,12 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heliograph.pipeline.config import LogsTelemetry
-from heliograph.pipeline.logs import Sampling, set_up
+from heliograph.pipeline.logs import Sampling, limited, set_up
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.testing import FakeClock
 
@@ -57,13 +58,34 @@ def test_equal_lines_are_sampled() -> None:
     sampling = Sampling(LogsTelemetry(sampling_initial=2, sampling_thereafter=3, sampling_tick=1))
 
     def passes(at: float, message: str = "same") -> bool:
-        record = logging.makeLogRecord({"levelno": 20, "msg": message})
-        record.created = at
+        record = logging.makeLogRecord({"name": "", "levelno": 20, "msg": message})
+        left_out.extend(sampling.left_out(at))
         return sampling.filter(record)
 
+    left_out: list[Any] = []
     assert [passes(10) for _ in range(8)] == [True, True, False, False, True, False, False, True]
     assert passes(10.9, "other")
+    assert left_out == []
     assert passes(11.1)
+    assert left_out == [("", 20, "same", 4)]
+    assert sampling.suppressed == 4
+
+
+def test_what_was_left_out_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    config = LogsTelemetry(output_paths=(str(path),), sampling_initial=1, sampling_thereafter=0)
+    log = set_up(config)
+    for _ in range(4):
+        log.getChild("exporters.a").warning("again")
+    handler = limited(log)
+    assert handler is not None
+    handler.close()
+    assert handler.suppressed == 3
+    lines = [line.partition("Z ")[2] for line in path.read_text().splitlines()]
+    assert lines == [
+        "WARN  exporters.a: again",
+        "WARN  exporters.a: 3 more of these lines were left out: again",
+    ]
 
 
 async def test_said_sparingly(caplog: pytest.LogCaptureFixture) -> None:

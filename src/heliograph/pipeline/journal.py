@@ -21,6 +21,7 @@ from heliograph.errors import ConfigError, HeliographError, Problem
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.sparingly import Sparingly
+from heliograph.pipeline.telemetry import Telemetry
 
 _SIGNALS = (Signal.TRACES, Signal.METRICS, Signal.LOGS, Signal.PROFILES)
 
@@ -128,6 +129,12 @@ class Journal:
     def failures(self) -> int:
         """Writes and syncs that failed since the start."""
         return self._native.failed_writes + self._native.failed_syncs
+
+    def measure(self, telemetry: Telemetry) -> None:
+        """Let everybody who reads the metrics see how full it is."""
+        telemetry.gauge("heliograph_journal_used_bytes", lambda: self.used)
+        telemetry.gauge("heliograph_journal_limit_bytes", lambda: self.max_bytes)
+        telemetry.gauge("heliograph_journal_failures", lambda: self.failures)
 
     def queue(self, name: str) -> JournalQueue:
         """Return the queue of an exporter; the same one each time."""

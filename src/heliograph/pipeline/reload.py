@@ -170,6 +170,8 @@ def unapplied(old: Telemetry, new: Telemetry) -> Iterable[str]:
     for part in ("metrics", "traces", "resource"):
         if not alike(getattr(old, part), getattr(new, part)):
             yield f"service.telemetry.{part} has changed; restart to apply it"
+    if not alike(old.logs.pushes, new.logs.pushes):
+        yield "service.telemetry.logs.processors has changed; restart to apply it"
 
 
 def _open(config: Config) -> list[logging.Handler]:

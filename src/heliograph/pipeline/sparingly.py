@@ -9,6 +9,9 @@ from collections.abc import Callable, Hashable
 class Sparingly:
     """Lets one line a key and interval through; the next one says how many were held back."""
 
+    held_back = 0
+    """Lines that were held back, by all of them together."""
+
     def __init__(
         self, log: logging.Logger, monotonic: Callable[[], float], every: float = 10.0
     ) -> None:
@@ -30,6 +33,7 @@ class Sparingly:
         last, held = self._said.get(key, (now - self._every, 0))
         if now - last < self._every:
             self._said[key] = (last, held + 1)
+            Sparingly.held_back += 1
             return
         self._said[key] = (now, 0)
         if held:

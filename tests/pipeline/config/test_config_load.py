@@ -226,7 +226,10 @@ def test_authenticators_are_configured() -> None:
         "{metrics: {level: detailed, address: ':8888'}}",
         "{metrics: {readers: [{pull: {exporter: {prometheus: {host: 0.0.0.0, port: 9}}}}]}}",
         "{metrics: {readers: [{periodic: {interval: 5000, exporter: {otlp: {endpoint: x}}}}], views: []}}",
-        "{traces: {level: basic, propagators: [b3], processors: [{batch: {}}]}}",
+        "{traces: {level: basic, propagators: [b3], processors: [{batch: {exporter: {console: {}}}}]}}",
+        "{traces: {level: basic, sampler: {parent_based: {root: {always_on: }}}}}",
+        "{traces: {sampler: {trace_id_ratio_based: {ratio: 0.5}}}}",
+        "{metrics: {readers: [{pull: {exporter: {prometheus/development: {port: 9}}}}]}}",
         "{resource: {service.name: x, service.version: }}",
         "{resource: {schema_url: x, attributes: [{name: service.name, value: x}]}}",
     ],
@@ -245,7 +248,11 @@ def test_telemetry_in_one_form() -> None:
     assert found("{metrics: {level: none}, logs: {level: WARN}}") == ("warn", None, {})
     prometheus = "{metrics: {readers: [{pull: {exporter: {prometheus: {host: h, port: 9}}}}]}}"
     assert found(prometheus) == ("info", "h:9", {})
-    assert found("{metrics: {readers: [{periodic: }]}}") == ("info", None, {})
+    assert found("{metrics: {readers: [{periodic: {exporter: {console: {}}}}]}}") == (
+        "info",
+        None,
+        {},
+    )
     listed = "{resource: {attributes: [{name: a, value: 1}]}}"
     assert found(listed) == found("{resource: {a: 1}}") == ("info", "localhost:8888", {"a": "1"})
 
@@ -258,6 +265,56 @@ def test_telemetry_mistakes() -> None:
         "error_output_paths, development, disable_caller, disable_stacktrace, disable_zap_resource, "
         "sampling, initial_fields, processors",
     ]
+
+
+def test_where_own_telemetry_goes() -> None:
+    readers = """[
+        {pull: {exporter: {prometheus: {port: 9, without_type_suffix: false}}}},
+        {periodic: {interval: 5000, exporter: {otlp: {protocol: grpc, endpoint: "h:1"}}}}]"""
+    processors = "[{batch: {schedule_delay: 2000, exporter: {otlp: {endpoint: x}}}}]"
+    sampler = "{parent_based: {root: {trace_id_ratio_based: {ratio: 0.5}}}}"
+    text = f"""{{metrics: {{readers: {readers}}}, logs: {{processors: {processors}}},
+        traces: {{processors: {processors}, sampler: {sampler}}}}}"""
+    found = config(GOOD.replace("service:\n", f"service:\n  telemetry: {text}\n")).telemetry
+    (page,) = found.metrics.pages
+    assert (page.address, page.total, page.units, page.written) == (
+        "localhost:9",
+        True,
+        False,
+        True,
+    )
+    (push,) = found.metrics.pushes
+    assert push.otlp is not None
+    assert (push.every, push.otlp.protocol, push.otlp.is_secure) == (5.0, "grpc", True)
+    assert [push.every for push in found.logs.pushes] == [2.0]
+    assert (found.traces.ratio, len(found.traces.pushes)) == (0.5, 1)
+    quiet = config(GOOD.replace("service:\n", "service:\n  telemetry: {metrics: {level: none}}\n"))
+    assert quiet.telemetry.metrics.pages == ()
+    assert not config(GOOD).telemetry.metrics.pages[0].written
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "said"),
+    [
+        ("{metrics: {readers: [{}]}}", "metrics.readers[0]: has to be either 'periodic' or 'pull'"),
+        (
+            "{metrics: {readers: [{periodic: {}}]}}",
+            "metrics.readers[0].periodic.exporter: names no exporter",
+        ),
+        (
+            "{traces: {processors: [{simple: {exporter: {zipkin: {}}}}]}}",
+            "traces.processors[0].simple.exporter.zipkin: is not supported",
+        ),
+        (
+            "{logs: {processors: [{batch: {exporter: {otlp: {protcol: grpc}}}}]}}",
+            "logs.processors[0].batch.exporter.otlp.protcol: is not an option here",
+        ),
+    ],
+)
+def test_mistakes_about_where_own_telemetry_goes(telemetry: str, said: str) -> None:
+    text = GOOD.replace("service:\n", f"service:\n  telemetry: {telemetry}\n")
+    found = [problem.partition("telemetry.")[2].partition(" |")[0] for problem in problems(text)]
+    assert found == [said]
 
 
 def test_maps_merge_lists_are_replaced_and_null_wipes() -> None:

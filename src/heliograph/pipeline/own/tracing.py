@@ -19,6 +19,7 @@ from heliograph.otlp import Batch
 from heliograph.pipeline.component import Consumer
 from heliograph.pipeline.own.otlp import attributes
 from heliograph.pipeline.own.recent import Recent
+from heliograph.pipeline.redaction import redact
 from heliograph.pipeline.telemetry import SIGNAL_NAMES
 
 Consume = Callable[[Batch], Coroutine[Any, Any, None]]
@@ -97,7 +98,7 @@ class _Traced:
         try:
             await self._next(batch)
         except BaseException as error:
-            span["status"] = {"code": _ERROR, "message": _reason(error)}
+            span["status"] = {"code": _ERROR, "message": redact(_reason(error))}
             raise
         finally:
             _current.reset(token)
