@@ -70,10 +70,15 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     printing.add_argument("--mode", choices=["redacted", "unredacted"], default="redacted")
     printing.add_argument("--format", choices=["yaml", "json"], default="yaml")
     printing.add_argument("--validate", action=argparse.BooleanOptionalAction, default=True)
+    status = commands.add_parser("status", help="show what a running collector does")
+    status.set_defaults(run=_status)
+    status.add_argument("--socket", metavar="PATH", help="its control socket, as its log says")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--watch", action="store_true", help="rates, drawn anew each second")
     reload = commands.add_parser("reload", help="have a running collector reload")
     reload.set_defaults(run=_reload)
     reload.add_argument("--socket", metavar="PATH", help="its control socket, as its log says")
-    for command in (validate, printing, reload):
+    for command in (validate, printing, status, reload):
         _source_options(command, "more_")
     components = commands.add_parser("components", help="list what a configuration can name")
     components.set_defaults(run=_components)
@@ -154,6 +159,33 @@ def _print_config(arguments: argparse.Namespace) -> int:
     show = printing.as_json if arguments.format == "json" else printing.as_yaml
     sys.stdout.write(show(loader, redacted=arguments.mode == "redacted"))
     return OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from heliograph.pipeline.control import ControlError, ask, running  # noqa: PLC0415 - heavy
+    from heliograph.pipeline.status_view import follow, render  # noqa: PLC0415 - heavy
+
+    sources = [*arguments.config, *arguments.more_config]
+    if not sources and arguments.socket is None:
+        _say("heliograph: which collector? Name its --config or its --socket")
+        return USAGE
+    try:
+        path = running(sources, arguments.socket)
+        if arguments.watch and not arguments.json:
+            follow(lambda: ask(path, "status"), write=_show)
+        status = ask(path, "status")
+    except ControlError as error:
+        _say(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return OK
+    _show(json.dumps(status, indent=2) + "\n" if arguments.json else render(status))
+    return OK
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _reload(arguments: argparse.Namespace) -> int:

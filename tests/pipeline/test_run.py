@@ -6,10 +6,11 @@ import json
 import re
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
-from processes import Collector
+from processes import Collector, command
 
 SOURCE = '''
 """Numbered requests, as fast as they are taken."""
@@ -193,3 +194,59 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         with Collector(config) as collector:
             assert collector.wait() == 1
     assert collector.says(f"extensions.health_check.endpoint: 127.0.0.1:{port} is in use")
+
+
+def test_own_metrics_are_shown_and_add_up(tmp_path: Path) -> None:
+    telemetry = '{metrics: {address: "127.0.0.1:0"}}'
+    config = write(tmp_path, "{senders: 5}", telemetry=telemetry, processors="batch")
+    with Collector(config, page=True) as collector:
+        collector.until(lambda: len(collector.out) > 100)
+        found = re.search(r"127\.0\.0\.1:(\d+)/metrics", "\n".join(collector.err))
+        assert found is not None
+        with urllib.request.urlopen(f"http://{found[0]}", timeout=10) as page:
+            text = page.read().decode()
+        collector.signal()
+        assert collector.wait() == 0
+    counts = dict(re.findall(r"^(otelcol_\w+|heliograph_\w+)(?:\{.*\})? ([0-9.]+)$", text, re.M))
+    assert float(counts["otelcol_receiver_accepted_log_records"]) > 10
+    assert float(counts["otelcol_process_memory_rss"]) > 1e7
+    incoming, outgoing = (
+        float(counts[f"otelcol_processor_{way}_items"]) for way in ("incoming", "outgoing")
+    )
+    assert 0 <= incoming - outgoing <= 5, "each of the senders waits for its answer"
+    assert counts["heliograph_processor_created_items"] == "0"
+
+
+def test_a_taken_port_for_own_metrics_ends_the_process(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = write(tmp_path, telemetry=f'{{metrics: {{address: "{address}"}}}}')
+        with Collector(config, page=True) as collector:
+            assert collector.wait() == 1
+    told = "\n".join(collector.err)
+    place = r"collector\.yaml:\d+:\d+: service\.telemetry\.metrics\.address"
+    assert re.search(f"{place}: {address} is in use by another program", told)
+
+
+def test_what_a_running_collector_says_of_itself(tmp_path: Path) -> None:
+    config = write(tmp_path, "{senders: 5}", processors="batch")
+    with Collector(config) as collector:
+        collector.until(lambda: len(collector.out) > 100 and collector.says("control socket"))
+        asked = ["collector", "status", "--config", str(config)]
+        table, data = command(*asked), command(*asked, "--json")
+        collector.signal()
+        assert collector.wait() == 0
+    assert (table.returncode, table.stderr) == (0, "")
+    assert re.search(r"▶ source +\d", table.stdout)
+    assert re.search(r"│ batch +\d", table.stdout)
+    status = json.loads(data.stdout)
+    assert status["process"]["pid"] == collector.process.pid
+    assert status["process"]["config"] == [str(config)]
+    (pipeline,) = status["pipelines"]
+    source, batch, end = (step["counts"] for step in pipeline["steps"])
+    assert source["received"] >= source["accepted"] > 10
+    assert batch["incoming"] == source["received"]
+    assert end["sent"] > 10
+    (exporter,) = status["exporters"]
+    assert exporter["queue"]["fill"] == 0
+    assert exporter["failing"] is None

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from typing import IO
+from typing import IO, Any
 
 from heliograph._core import keep_freed_memory
 from heliograph.errors import ConfigError
@@ -19,16 +19,18 @@ from heliograph.pipeline import changes
 from heliograph.pipeline.activation import inherited, notify
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
-from heliograph.pipeline.control import Control
+from heliograph.pipeline.control import Control, Handler
 from heliograph.pipeline.delivery_config import keeps
 from heliograph.pipeline.graph import DRAIN, Graph
 from heliograph.pipeline.journal import Journal, JournalSettings
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
+from heliograph.pipeline.own.service import OwnTelemetry
 from heliograph.pipeline.redaction import guard, guard_loop, redact
 from heliograph.pipeline.reload import Reloader, flows
 from heliograph.pipeline.sparingly import Sparingly
 from heliograph.pipeline.state import CONTROL, StateDirectory, claim
+from heliograph.pipeline.status import snapshot
 from heliograph.pipeline.watch import LoopWatch
 
 OK = 0
@@ -76,13 +78,25 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
     journal = None
     try:
         journal = _journal(config, state, edge, log)
-        graph = Graph(config, edge, log=log, listeners=listeners, journal=journal)
+        own = OwnTelemetry(config.telemetry, edge, log)
+        if journal is not None:
+            journal.measure(own.telemetry)
+        graph = Graph(
+            config,
+            edge,
+            telemetry=own.telemetry,
+            log=log,
+            listeners=listeners,
+            journal=journal,
+            tracer=own.tracer,
+        )
         held = LoopWatch(graph.owner, graph.telemetry, Sparingly(log, loop.time))
         ended = asyncio.Event()
         hurry = asyncio.Event()
         reloader = Reloader(graph, log)
         _on_signals(loop, log, ended, hurry, reloader)
         try:
+            await own.start()
             await graph.start()
             gc.collect()
             gc.freeze()  # a full collection of all that was imported would hold the loop
@@ -98,6 +112,7 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
             return status if await _drain(reloader, hurry, drain, log) else FAILED
         finally:
             held.stop()
+            await own.stop()
     finally:
         if journal is not None:
             await journal.close()
@@ -122,7 +137,10 @@ async def _reloading(
     """Have others ask for reloads, and files if they are to be watched."""
     control = None
     if state is not None:
-        handlers = {"reload": lambda _: reloader.reload("control socket")}
+        handlers: dict[str, Handler] = {
+            "reload": lambda _: reloader.reload("control socket"),
+            "status": lambda _: _status(reloader),
+        }
         control = Control(state.path / CONTROL, handlers, log)
         try:
             await control.start()
@@ -142,6 +160,10 @@ async def _reloading(
             await asyncio.gather(watching, return_exceptions=True)
         if control is not None:
             await control.stop()
+
+
+async def _status(reloader: Reloader) -> dict[str, Any]:
+    return snapshot(reloader.graph)
 
 
 def _on_signals(
