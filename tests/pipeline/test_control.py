@@ -65,9 +65,10 @@ async def test_noise_is_answered_and_a_flood_is_cut_off(tmp_path: Path) -> None:
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
-        idle = await asyncio.open_unix_connection(control.path)
+        reader, writer = await asyncio.open_unix_connection(control.path)
+        writer.write(b'{"command": "echo"}\n')
+        await reader.readline()
     finally:
         await control.stop()
-    with contextlib.suppress(ConnectionError):
-        assert await idle[0].read() == b""
-    idle[1].close()
+    assert await reader.read() == b"", "a connection that says no more is closed at the end"
+    writer.close()
