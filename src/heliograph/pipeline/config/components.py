@@ -139,11 +139,12 @@ class Components:
             try:
                 instance = model.model_validate(values)
                 if isinstance(instance, ComponentConfig) and not shaper.failed:
-                    kind = Kind(str(path[0]))
                     found += _own_words(instance, lambda part: part.check(), node, path, shaper)
-                    advice = _own_words(
-                        instance, lambda part: part.advise(kind), node, path, shaper
-                    )
+                    if path[0] in list(Kind):
+                        kind = Kind(str(path[0]))
+                        advice = _own_words(
+                            instance, lambda part: part.advise(kind), node, path, shaper
+                        )
             except ValidationError as error:
                 for where, problem in problems_of(error, node, model, path, shaper.secrets):
                     if not _said(where, shaper.failed) and where not in shaper.meant:
