@@ -314,12 +314,15 @@ def _tell(request: _Request, error: Exception | None) -> None:
 
 
 def _own(error: Exception) -> Exception:
-    """Return an exception that one sender alone is told; where it came from stays known."""
+    """Return an exception that one sender alone is told, with all that was noted on the other.
+
+    It does not hold the other, whose traceback holds the batches of all.
+    """
     if isinstance(error, Retry):
         own: Exception = Retry(error.reason, error.after)
     elif isinstance(error, Reject):
         own = type(error)(error.reason, error.code)
     else:
         return error
-    own.__cause__ = error
+    own.__dict__.update(error.__dict__)
     return own

@@ -237,7 +237,7 @@ def set_up(
     # What other libraries have to say when nobody asks them to log.
     others = _Stream(sys.stderr)
     others.setLevel(logging.WARNING)
-    others.setFormatter(log.handlers[0].formatter if log.handlers else ConsoleFormat())
+    others.setFormatter(opened[0].formatter if opened else ConsoleFormat())
     logging.lastResort = others
     log.setLevel(_LEVELS.get(config.level.lower(), logging.INFO))
     log.propagate = False
