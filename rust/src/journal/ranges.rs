@@ -34,6 +34,20 @@ impl Ranges {
         }
     }
 
+    /// The ranges that reach into `from..end`.
+    pub fn within(&self, from: u64, end: u64) -> Self {
+        let before = self.0.range(..from).next_back().filter(|(_, last)| **last >= from);
+        let inside = if from < end { Some(self.0.range(from..end)) } else { None };
+        Self(
+            before.into_iter().chain(inside.into_iter().flatten()).map(|(a, b)| (*a, *b)).collect(),
+        )
+    }
+
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -63,6 +77,7 @@ mod tests {
         }
         assert_eq!(ranges.iter().collect::<Vec<_>>(), [(5, 30)]);
         assert!(ranges.contains(5) && ranges.contains(30) && !ranges.contains(31));
+        assert!(ranges.within(7, 8).contains(7) && ranges.within(31, 40).iter().next().is_none());
         ranges.trim(31);
         assert!(!ranges.contains(30));
     }
