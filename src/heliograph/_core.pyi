@@ -429,9 +429,7 @@ class Journal:
         """Return the readers that something waits for, or that are open."""
     def standing(self, name: str) -> tuple[int, tuple[int, int, int, int]]:
         """Return what waits for the reader of a name: records, and items by signal."""
-    def adjust(
-        self, *, max_bytes: int, fsync: float | None, drop_oldest: bool = False
-    ) -> None:
+    def adjust(self, *, max_bytes: int, fsync: float | None, drop_oldest: bool = False) -> None:
         """Have other limits from now on; where there is more than they allow, it stays."""
     @property
     def used(self) -> int:

@@ -204,7 +204,10 @@ impl Journal {
     }
 
     pub fn put_back(&self, reader: usize, id: u64) {
-        self.shared.lock().state.put_back(reader, id);
+        let mut inner = self.shared.lock();
+        if !inner.ended {
+            inner.state.put_back(reader, id);
+        }
     }
 
     /// Readers that something waits for, or that are open.

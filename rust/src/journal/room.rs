@@ -181,13 +181,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Delete the segments that nobody needs.
+    /// Delete the segments that nobody needs; the newest goes last, for it knows the positions.
     pub(super) fn reap(&mut self) {
         let shared = self.shared.clone();
         let gone: Vec<_> = {
             let state = &shared.lock().state;
             let old = state.segments.values().filter(|old| Some(old.first) != state.active);
-            let old = old.filter(|old| old.is_drained());
+            let newest = state.segments.keys().next_back().copied();
+            let all = state.segments.values().all(Segment::is_drained);
+            let old = old.filter(|old| old.is_drained() && (all || Some(old.first) != newest));
             old.map(|old| (old.first, old.path.clone(), old.damaged)).collect()
         };
         for (first, path, damaged) in gone {

@@ -49,21 +49,12 @@ impl Tally {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Share {
     pub waiting: Tally,
-    /// How many of those that wait were put back, and lie below the reader's cursor.
-    back: u64,
     /// Taken or held, and not done.
     pub out: u64,
     /// Bytes on disk of what is not done.
     pub stored: u64,
     /// When the oldest of them was appended.
     oldest: u64,
-}
-
-impl Share {
-    /// How many wait that lie from the reader's cursor on.
-    fn ahead(&self) -> u64 {
-        self.waiting.records - self.back
-    }
 }
 
 /// A segment file.
@@ -314,7 +305,6 @@ impl State {
                 return;
             }
             reader.back.insert(id, place);
-            share.back += 1;
         } else if reader.done.contains(id) {
             return;
         }
@@ -341,7 +331,6 @@ impl State {
         while let Some((id, place)) = at.back.pop_first() {
             let Some(segment) = self.segments.get_mut(&place.segment) else { continue };
             let share = segment.share(reader);
-            share.back -= 1;
             out(at, share, id, place);
             return Aim::Read(id, place, segment.file.clone());
         }
@@ -460,7 +449,6 @@ impl State {
         let share = segment.share(reader);
         share.out -= 1;
         if id < at.cursor {
-            share.back += 1;
             at.back.insert(id, place);
         }
         wait(at, share, &place.entry);
@@ -489,24 +477,13 @@ impl State {
         }
     }
 
-    /// A segment of which at most so many quarters, and bytes, are needed, and that can be cleaned.
+    /// A segment of which at most so many quarters, and bytes, are needed.
     pub fn sparse(&self, quarters: u64, room: u64) -> Option<&Segment> {
         self.segments.values().find(|segment| {
             let needed = segment.needed();
             Some(segment.first) != self.active
                 && (1..segment.dense).contains(&needed)
                 && needed <= room.min(segment.size / 4 * quarters)
-                && self.may_move(segment.first)
-        })
-    }
-
-    /// Whether what waits in a segment can go behind all else: that moves its readers' cursors past
-    /// the segment, so nothing before it may wait from a cursor on.
-    fn may_move(&self, first: u64) -> bool {
-        let Some(segment) = self.segments.get(&first) else { return false };
-        segment.shares.iter().enumerate().all(|(reader, share)| {
-            let before = |older: &Segment| older.shares.get(reader).is_some_and(|s| s.ahead() > 0);
-            share.ahead() == 0 || !self.segments.range(..first).any(|(_, older)| before(older))
         })
     }
 
@@ -525,17 +502,13 @@ impl State {
     /// Entries of a segment were written again at the end of the active one. What became of one
     /// meanwhile becomes of its copy.
     pub fn moved(&mut self, first: u64, copies: &[Copied]) {
-        let may = self.may_move(first);
-        let Some(segment) = self.segments.get(&first).filter(|_| may) else {
-            copies.iter().for_each(|copy| self.put_copy(copy, Fate::Over));
-            return;
-        };
-        let end = segment.end;
-        let ahead: Vec<_> = segment.shares.iter().map(|share| share.ahead() > 0).collect();
+        let end = self.segments.get(&first).map_or(first, |segment| segment.end);
         let fates: Vec<_> = copies.iter().map(|copy| self.take_out(first, copy)).collect();
-        for (at, _) in self.readers.iter_mut().zip(ahead).filter(|(_, ahead)| *ahead) {
-            at.cursor = at.cursor.max(end);
-            at.done.trim(at.cursor);
+        for copy in copies {
+            let at = &mut self.readers[copy.reader];
+            if at.cursor.max(first) < end {
+                at.done.insert(first, end - 1);
+            }
         }
         copies.iter().zip(fates).for_each(|(copy, fate)| self.put_copy(copy, fate));
     }
@@ -559,10 +532,9 @@ impl State {
         let fate = if at.held.remove(&copy.id).is_some() {
             share.out -= 1;
             Fate::Out
-        } else if at.back.remove(&copy.id).is_some() {
-            share.back -= 1;
-            Fate::Waits
-        } else if copy.id >= at.cursor && !at.done.contains(copy.id) {
+        } else if at.back.remove(&copy.id).is_some()
+            || copy.id >= at.cursor && !at.done.contains(copy.id)
+        {
             Fate::Waits
         } else {
             return Fate::Over;
@@ -572,9 +544,6 @@ impl State {
             at.waiting.sub(&copy.entry);
         }
         share.stored = share.stored.saturating_sub(u64::from(copy.entry.stored));
-        if copy.id >= at.cursor {
-            at.done.insert(copy.id, copy.id); // for a scan that is on its way
-        }
         fate
     }
 

@@ -212,6 +212,28 @@ fn done_survives_and_what_is_out_comes_again() {
 }
 
 #[test]
+fn what_is_done_stays_done_after_a_start_that_writes_nothing() {
+    let scratch = Scratch::new();
+    let opened = open(&scratch.0);
+    let reader = opened.journal.reader("one");
+    for value in 0..5 {
+        opened.keep(reader, value);
+    }
+    opened.close();
+    let opened = open(&scratch.0);
+    let reader = opened.journal.reader("one");
+    let taken: Vec<_> = (0..4).map(|_| opened.journal.take(reader).unwrap().id).collect();
+    taken.iter().for_each(|id| opened.journal.done(reader, *id));
+    opened.close();
+    for _ in 0..2 {
+        let opened = open(&scratch.0);
+        assert_eq!(opened.journal.recovery.records, 1);
+        std::thread::sleep(Duration::from_millis(30)); // the writer has had its turn
+        opened.close();
+    }
+}
+
+#[test]
 fn a_drained_journal_takes_no_space() {
     let scratch = Scratch::new();
     let opened = open_as(&scratch.0, 1 << 20, Fsync::Each, false);

@@ -493,10 +493,12 @@ impl Writer {
         self.sync();
         let mut inner = shared.lock();
         inner.ended = true;
+        // Whoever opens the directory next deletes files, and their space is to be free then.
+        let files = std::mem::take(&mut inner.state.segments);
         let at_end = std::mem::take(&mut inner.at_end);
         drop(inner);
         // The lock is let go of before anybody hears of the end.
-        drop(self);
+        drop((files, self));
         at_end.into_iter().for_each(|done| done());
     }
 }
