@@ -130,6 +130,8 @@ class Extension:
             path="directory",
             patience=config.timeout,
         )
+        given = self._settings
+        self._share.journal.measure(given.telemetry, extension=str(given.id))
 
     async def stop(self) -> None:
         """Write what is left, and let go of the directory unless another storage has it too."""

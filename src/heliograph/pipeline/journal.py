@@ -150,11 +150,11 @@ class Journal:
         """Writes and syncs that failed since the start."""
         return self._native.failed_writes + self._native.failed_syncs
 
-    def measure(self, telemetry: Telemetry) -> None:
+    def measure(self, telemetry: Telemetry, **labels: str) -> None:
         """Let everybody who reads the metrics see how full it is."""
-        telemetry.gauge("heliograph_journal_used_bytes", lambda: self.used)
-        telemetry.gauge("heliograph_journal_limit_bytes", lambda: self.max_bytes)
-        telemetry.gauge("heliograph_journal_failures", lambda: self.failures)
+        telemetry.gauge("heliograph_journal_used_bytes", lambda: self.used, **labels)
+        telemetry.gauge("heliograph_journal_limit_bytes", lambda: self.max_bytes, **labels)
+        telemetry.gauge("heliograph_journal_failures", lambda: self.failures, **labels)
 
     def queue(self, name: str) -> JournalQueue:
         """Return the queue of an exporter; the same one each time."""
