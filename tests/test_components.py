@@ -30,6 +30,7 @@ MINIMAL: dict[tuple[str, str], dict[str, Any]] = {
     ("exporters", "prometheus"): {"endpoint": "127.0.0.1:0"},
     ("extensions", "basicauth"): {"client_auth": {"username": "u", "password": "p"}},
     ("extensions", "bearertokenauth"): {"token": "t"},
+    ("extensions", "file_storage"): {"directory": "storage", "create_directory": True},
     ("extensions", "health_check"): {"endpoint": "127.0.0.1:0"},
     ("processors", "attributes"): {"actions": [{"key": "k", "value": "v", "action": "insert"}]},
     ("processors", "memory_limiter"): {"limit_mib": 100_000, "check_interval": "1s"},

@@ -429,6 +429,8 @@ class Journal:
         """Return the readers that something waits for, or that are open."""
     def standing(self, name: str) -> tuple[int, tuple[int, int, int, int]]:
         """Return what waits for the reader of a name: records, and items by signal."""
+    def adjust(self, *, max_bytes: int, fsync: float | None, drop_oldest: bool = False) -> None:
+        """Have other limits from now on; where there is more than they allow, it stays."""
     @property
     def used(self) -> int:
         """Bytes on disk."""
@@ -500,6 +502,37 @@ class JournalOutcome:
     def full(self) -> bool: ...
     @property
     def error(self) -> str: ...
+
+@final
+class JournalInspection:
+    """What a directory has, read without opening it."""
+
+    @property
+    def readers(
+        self,
+    ) -> list[tuple[str, int, int, tuple[int, int, int, int], int | None]]:
+        """Name, records that wait, their bytes, their items, when the oldest came (ns)."""
+    @property
+    def segments(
+        self,
+    ) -> list[tuple[str, int, int, int, tuple[int, str, int, bool] | None]]:
+        """Name, bytes, records, bytes still needed, and the damage if there is some.
+
+        The damage is the byte where reading stopped, the reason, the bytes skipped, and whether it
+        is only the end of a write that is under way or was cut off.
+        """
+    @property
+    def aside(self) -> list[tuple[str, int]]:
+        """Files that are kept because they are damaged, and their bytes."""
+    @property
+    def used(self) -> int:
+        """Bytes on disk."""
+
+def inspect_journal(directory: str | os.PathLike[str]) -> JournalInspection:
+    """Read a journal, every checksum of it, and change nothing; it may be open elsewhere.
+
+    Raises: as `Journal`, but that another process may use it.
+    """
 
 @final
 class JournalRecovery:

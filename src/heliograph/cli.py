@@ -5,10 +5,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from heliograph.pipeline.config.load import Loader
+    from heliograph.pipeline.journal_tool import Found
 
 OK = 0
 FAILED = 1
@@ -80,6 +82,7 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     reload.add_argument("--socket", metavar="PATH", help="its control socket, as its log says")
     for command in (validate, printing, status, reload):
         _source_options(command, "more_")
+    _journal(commands.add_parser("journal", help="look at what waits on disk, check it, send it"))
     components = commands.add_parser("components", help="list what a configuration can name")
     components.set_defaults(run=_components)
     components.add_argument("--json", action="store_true", help="for programs")
@@ -88,6 +91,35 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     gates = commands.add_parser("featuregate", help="list the feature gates, or one")
     gates.set_defaults(run=_featuregate)
     gates.add_argument("id", nargs="?")
+
+
+def _journal(parser: argparse.ArgumentParser) -> None:
+    parser.description = "What exporters could not deliver yet waits in journals on disk."
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = commands.add_parser("ls", help="what waits for whom, and in which files")
+    listing.set_defaults(run=_journal_ls)
+    listing.add_argument("--json", action="store_true", help="for programs")
+    verify = commands.add_parser("verify", help="read all of it; exit with 1 if it is damaged")
+    verify.set_defaults(run=_journal_verify)
+    replay = commands.add_parser(
+        "replay", help="send what waits to an OTLP/gRPC endpoint, while no collector runs"
+    )
+    replay.set_defaults(run=_journal_replay)
+    replay.add_argument(
+        "--to", metavar="HOST:PORT", required=True, help="in plain text, or https://HOST:PORT"
+    )
+    replay.add_argument(
+        "--reader",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="only what waits for exporter ID",
+    )
+    replay.add_argument("--keep", action="store_true", help="leave in the journal what was sent")
+    for command in (listing, verify, replay):
+        command.add_argument("--directory", metavar="PATH", help="a journal, instead of --config")
+        _source_options(command, "more_")
 
 
 def _version_option(parser: argparse.ArgumentParser) -> None:
@@ -207,6 +239,87 @@ def _reload(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _journals(arguments: argparse.Namespace) -> "list[Found] | int":
+    """Return the journals that are meant, or the exit status when there is none to look at."""
+    from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
+
+    if arguments.directory is not None:
+        places = [Path(arguments.directory)]
+    else:
+        loader = _loader(arguments)
+        if loader is None:
+            return USAGE
+        config = loader.config()
+        if config is None:
+            _say_problems(loader)
+            return FAILED
+        try:
+            places = tool.directories(config)
+        except OSError as error:
+            _say(f"heliograph: {error}")
+            return FAILED
+    if not places:
+        _say("heliograph: this configuration has no journal here yet")
+    found, status = [], OK
+    for place in places:
+        try:
+            found.append(tool.inspect(place))
+        except tool.ToolError as error:
+            _say(f"heliograph: {error}")
+            status = FAILED
+    return found if status == OK else status
+
+
+def _journal_ls(arguments: argparse.Namespace) -> int:
+    from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
+
+    found = _journals(arguments)
+    if isinstance(found, int):
+        return found
+    if arguments.json:
+        print(json.dumps([tool.as_json(each) for each in found], indent=2))
+    else:
+        print("\n".join(map(tool.as_text, found)), end="")
+    return OK
+
+
+def _journal_verify(arguments: argparse.Namespace) -> int:
+    from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
+
+    found = _journals(arguments)
+    if isinstance(found, int):
+        return found
+    for each in found:
+        print("\n".join(tool.verdict(each)))
+    return FAILED if any(each.damaged for each in found) else OK
+
+
+def _journal_replay(arguments: argparse.Namespace) -> int:
+    from heliograph.errors import HeliographError  # noqa: PLC0415 - heavy
+    from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
+    from heliograph.pipeline.journal_replay import replay  # noqa: PLC0415 - heavy
+
+    found = _journals(arguments)
+    if isinstance(found, int):
+        return found
+    status = OK
+    try:
+        for each, names in tool.choose(found, arguments.reader):
+            sent = replay(each.directory, names, arguments.to, keep=arguments.keep, say=_say)
+            print(
+                f"{each.directory}: {_count(sent.delivered, 'batch')} delivered "
+                f"({_count(sent.items, 'item')}), {sent.left} left"
+            )
+            if sent.stopped:
+                _say(f"heliograph: stopped: {sent.stopped}")
+            if sent.stopped or sent.rejected:
+                status = FAILED
+    except HeliographError as error:
+        _say(f"heliograph: {error}")
+        return FAILED
+    return status
+
+
 def _components(arguments: argparse.Namespace) -> int:
     from heliograph.pipeline import listing  # noqa: PLC0415 - heavy
     from heliograph.pipeline.registry import Registry  # noqa: PLC0415 - heavy
@@ -251,7 +364,7 @@ def _say_problems(loader: "Loader") -> None:
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{number} {word}{'' if number == 1 else 'es' if word.endswith('ch') else 's'}"
 
 
 def _say(text: str) -> None:

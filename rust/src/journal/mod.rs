@@ -8,13 +8,16 @@
 //!
 //! docs/formats/journal.md draws the files and says what each policy promises.
 
+mod clean;
 pub mod format;
 mod ranges;
 mod read;
 pub mod recover;
+mod room;
 pub mod state;
 mod write;
 
+pub mod fuzz;
 pub mod py;
 #[cfg(test)]
 mod tests;
@@ -27,7 +30,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use read::Taken;
-pub use recover::{Recovery, Refusal, recover, recover_bytes};
+pub use recover::{Recovery, Refusal, recover};
 use state::{State, Tally};
 pub use write::Append;
 
@@ -43,27 +46,54 @@ pub enum Fsync {
     Never,
 }
 
-pub struct Settings {
-    pub directory: PathBuf,
-    /// Bytes that all segments together may take.
+/// What may be changed while a journal is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that all files together may take.
     pub max_bytes: u64,
     pub fsync: Fsync,
     /// When full, give up the oldest segment instead of refusing.
     pub drop_oldest: bool,
-    /// Told what somebody should know.
-    pub say: Box<dyn Fn(String) + Send + Sync>,
 }
 
-impl Settings {
+impl Limits {
     /// Bytes from which a new segment is begun.
     fn segment(&self) -> u64 {
         (self.max_bytes / 8).clamp(64 << 10, 16 << 20)
     }
 
-    /// Bytes up to which batches are taken; what is left is for positions.
+    /// Bytes up to which batches are taken; what is left is for positions, and for cleaning.
     fn room(&self) -> u64 {
+        self.max_bytes.saturating_sub(self.segment() / 2)
+    }
+
+    /// Bytes up to which segments are cleaned; what is left is for positions.
+    fn room_to_clean(&self) -> u64 {
         self.max_bytes.saturating_sub((self.max_bytes / 64).clamp(4 << 10, 1 << 20))
     }
+
+    /// Quarters of a segment that may still be needed when it is cleaned, the more the less room
+    /// there is; 0 while there is enough.
+    fn sparse(&self, used: u64) -> u64 {
+        match used / (self.max_bytes / 8).max(1) {
+            0..4 => 0,
+            4..6 => 1,
+            6 => 2,
+            _ => 3,
+        }
+    }
+
+    /// Bytes that files may take which are kept only for people to look at.
+    fn aside(&self) -> u64 {
+        self.max_bytes / 8
+    }
+}
+
+pub struct Settings {
+    pub directory: PathBuf,
+    pub limits: Limits,
+    /// Told what somebody should know.
+    pub say: Box<dyn Fn(String) + Send + Sync>,
 }
 
 /// Why an append failed; nothing was kept.
@@ -98,6 +128,8 @@ struct Inner {
 
 pub struct Shared {
     settings: Settings,
+    /// Taken last, and only to look or to change.
+    limits: Mutex<Limits>,
     inner: Mutex<Inner>,
     bell: Condvar,
 }
@@ -105,6 +137,10 @@ pub struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -123,8 +159,10 @@ impl Journal {
         let lock = lock(directory)?;
         let (mut state, mut recovery) = recover(directory)?;
         set_aside(&mut state, &mut recovery).map_err(failed)?;
+        recovery.notes.extend(shrink_aside(&mut state, settings.limits.aside()));
         let inner = Mutex::new(Inner { state, drained: true, ..Inner::default() });
-        let shared = Arc::new(Shared { settings, inner, bell: Condvar::new() });
+        let limits = Mutex::new(settings.limits);
+        let shared = Arc::new(Shared { settings, limits, inner, bell: Condvar::new() });
         write::start(shared.clone(), lock)
             .map_err(|error| Refusal::Io(shared.settings.directory.clone(), error))?;
         Ok(Self { shared, recovery })
@@ -166,7 +204,10 @@ impl Journal {
     }
 
     pub fn put_back(&self, reader: usize, id: u64) {
-        self.shared.lock().state.put_back(reader, id);
+        let mut inner = self.shared.lock();
+        if !inner.ended {
+            inner.state.put_back(reader, id);
+        }
     }
 
     /// Readers that something waits for, or that are open.
@@ -188,7 +229,14 @@ impl Journal {
     }
 
     pub fn max_bytes(&self) -> u64 {
-        self.shared.settings.max_bytes
+        self.shared.limits().max_bytes
+    }
+
+    /// Other limits from now on; where there is more than they allow, it stays.
+    pub fn adjust(&self, limits: Limits) {
+        *self.shared.limits.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = limits;
+        let _inner = self.shared.lock();
+        self.shared.bell.notify_one();
     }
 
     pub fn segments(&self) -> usize {
@@ -285,7 +333,11 @@ fn set_aside(state: &mut State, recovery: &mut Recovery) -> std::io::Result<()> 
         match fault {
             // It was being made when the process or the machine stopped.
             Fault::Torn => fs::remove_file(path)?,
-            _ => fs::rename(path, damaged_name(path))?,
+            _ => {
+                let aside = damaged_name(path);
+                fs::rename(path, &aside)?;
+                state.put_aside(aside.clone(), fs::metadata(&aside)?.len());
+            }
         }
     }
     Ok(())
@@ -293,5 +345,21 @@ fn set_aside(state: &mut State, recovery: &mut Recovery) -> std::io::Result<()> 
 
 /// What a segment is called that is kept because something in it could not be read.
 fn damaged_name(path: &Path) -> PathBuf {
-    path.with_extension(format!("{}.damaged", recover::SUFFIX))
+    path.with_extension(recover::DAMAGED)
+}
+
+/// Delete files that were set aside, the oldest first, until they take at most so many bytes;
+/// return what there is to say about it.
+fn shrink_aside(state: &mut State, most: u64) -> Vec<String> {
+    let mut said = Vec::new();
+    while state.aside.values().sum::<u64>() > most {
+        let Some((path, size)) = state.aside.pop_first() else { break };
+        state.used -= size;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        said.push(match fs::remove_file(&path) {
+            Ok(()) => format!("{name}: deleted, for damaged files may take {most} bytes"),
+            Err(error) => format!("{name}: cannot be deleted: {error}"),
+        });
+    }
+    said
 }

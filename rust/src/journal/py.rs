@@ -1,6 +1,6 @@
 //! Python's view of the journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,10 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyBlockingIOError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use super::state::Tally;
-use super::{Append, Fsync, Journal, Recovery, Refusal, Refused, Settings, Standing, Taken};
+use super::state::{State, Tally};
+use super::{
+    Append, Fsync, Journal, Limits, Recovery, Refusal, Refused, Settings, Standing, Taken,
+};
 use crate::edges::events::Events;
 use crate::edges::py::{Event, PyEvents};
 use crate::edges::runtime;
@@ -20,7 +22,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyReader>()?;
     module.add_class::<PyRecord>()?;
     module.add_class::<PyOutcome>()?;
-    module.add_class::<PyRecovery>()
+    module.add_class::<PyRecovery>()?;
+    module.add_class::<PyInspection>()?;
+    module.add_function(wrap_pyfunction!(inspect_journal, module)?)
 }
 
 /// An append-only queue on disk.
@@ -45,6 +49,18 @@ fn refusal(refusal: Refusal) -> PyErr {
     }
 }
 
+fn limits(max_bytes: u64, fsync: Option<f64>, drop_oldest: bool) -> PyResult<Limits> {
+    let fsync =
+        match fsync {
+            None => Fsync::Never,
+            Some(0.0) => Fsync::Each,
+            Some(every) => Fsync::Every(Duration::try_from_secs_f64(every).map_err(|_| {
+                PyValueError::new_err("fsync is 0 or more seconds, or None for never")
+            })?),
+        };
+    Ok(Limits { max_bytes, fsync, drop_oldest })
+}
+
 #[pymethods]
 impl PyJournal {
     #[new]
@@ -58,13 +74,7 @@ impl PyJournal {
         drop_oldest: bool,
         on_warning: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let fsync = match fsync {
-            None => Fsync::Never,
-            Some(0.0) => Fsync::Each,
-            Some(every) => Fsync::Every(Duration::try_from_secs_f64(every).map_err(|_| {
-                PyValueError::new_err("fsync is 0 or more seconds, or None for never")
-            })?),
-        };
+        let limits = limits(max_bytes, fsync, drop_oldest)?;
         let events = events.0.clone();
         let (target, warned) = (on_warning.map(Arc::new), events.clone());
         let say = move |text: String| {
@@ -73,7 +83,7 @@ impl PyJournal {
             warned.push(Event { target, payload });
         };
         let say = Box::new(say);
-        let settings = Settings { directory, max_bytes, fsync, drop_oldest, say };
+        let settings = Settings { directory, limits, say };
         let journal = py.detach(|| Journal::open(settings)).map_err(refusal)?;
         Ok(Self { events, journal: Arc::new(journal) })
     }
@@ -126,6 +136,13 @@ impl PyJournal {
     fn standing(&self, name: &str) -> (u64, Items) {
         let waiting = self.journal.waiting(name);
         (waiting.records, items(&waiting))
+    }
+
+    /// Have other limits from now on.
+    #[pyo3(signature = (*, max_bytes, fsync, drop_oldest=false))]
+    fn adjust(&self, max_bytes: u64, fsync: Option<f64>, drop_oldest: bool) -> PyResult<()> {
+        self.journal.adjust(limits(max_bytes, fsync, drop_oldest)?);
+        Ok(())
     }
 
     /// Bytes on disk.
@@ -349,4 +366,71 @@ impl PyRecovery {
     fn notes(&self) -> Vec<String> {
         self.recovery().notes.clone()
     }
+}
+
+/// What a directory has, read without opening it.
+#[pyclass(name = "JournalInspection", module = "heliograph._core", frozen)]
+struct PyInspection {
+    state: State,
+    recovery: Recovery,
+}
+
+/// Name, bytes, records that can be read, bytes still needed, and where and why reading stopped:
+/// byte, reason, bytes skipped, whether it is the end of an unfinished write.
+type File = (String, u64, u64, u64, Option<(u64, String, u64, bool)>);
+
+#[pymethods]
+impl PyInspection {
+    /// Name, records, bytes, items by signal, and when the oldest came, in nanoseconds.
+    #[getter]
+    fn readers(&self) -> Vec<(String, u64, u64, Items, Option<u64>)> {
+        let readers = self.state.readers.iter().enumerate();
+        readers
+            .map(|(index, reader)| {
+                let waiting = &reader.waiting;
+                let oldest = self.state.oldest(index);
+                (reader.name.to_string(), waiting.records, waiting.bytes, items(waiting), oldest)
+            })
+            .collect()
+    }
+
+    /// The segments.
+    #[getter]
+    fn segments(&self) -> Vec<File> {
+        let segments = &self.state.segments;
+        let files = self.recovery.files.iter();
+        files
+            .map(|file| {
+                let segment = segments.values().find(|segment| segment.path == file.path);
+                let needed = segment.map_or(0, |segment| segment.needed().min(segment.size));
+                let damage = file.damage.as_ref().map(|damage| {
+                    (damage.offset, damage.fault.to_string(), damage.skipped, file.torn)
+                });
+                (name(&file.path), file.bytes, file.records, needed, damage)
+            })
+            .collect()
+    }
+
+    /// Name and bytes of the files that were set aside because they are damaged.
+    #[getter]
+    fn aside(&self) -> Vec<(String, u64)> {
+        self.state.aside.iter().map(|(path, size)| (name(path), *size)).collect()
+    }
+
+    /// Bytes on disk.
+    #[getter]
+    fn used(&self) -> u64 {
+        self.state.used
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Read a journal that may be open elsewhere, every checksum of it, and change nothing.
+#[pyfunction]
+fn inspect_journal(py: Python<'_>, directory: PathBuf) -> PyResult<PyInspection> {
+    let (state, recovery) = py.detach(|| super::recover(&directory)).map_err(refusal)?;
+    Ok(PyInspection { state, recovery })
 }

@@ -24,14 +24,28 @@ impl Ranges {
         self.0.insert(first, last);
     }
 
-    /// Forget the ranges that end below a number.
+    /// Forget all below a number.
     pub fn trim(&mut self, below: u64) {
-        while let Some(first) = self.0.first_entry() {
-            if *first.get() >= below {
+        while let Some((first, last)) = self.0.pop_first() {
+            if last >= below {
+                self.0.insert(first.max(below), last);
                 break;
             }
-            first.remove();
         }
+    }
+
+    /// The ranges that reach into `from..end`.
+    pub fn within(&self, from: u64, end: u64) -> Self {
+        let before = self.0.range(..from).next_back().filter(|(_, last)| **last >= from);
+        let inside = if from < end { Some(self.0.range(from..end)) } else { None };
+        Self(
+            before.into_iter().chain(inside.into_iter().flatten()).map(|(a, b)| (*a, *b)).collect(),
+        )
+    }
+
+    /// How many ranges there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn clear(&mut self) {
@@ -63,6 +77,9 @@ mod tests {
         }
         assert_eq!(ranges.iter().collect::<Vec<_>>(), [(5, 30)]);
         assert!(ranges.contains(5) && ranges.contains(30) && !ranges.contains(31));
+        assert!(ranges.within(7, 8).contains(7) && ranges.within(31, 40).iter().next().is_none());
+        ranges.trim(12);
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(12, 30)]);
         ranges.trim(31);
         assert!(!ranges.contains(30));
     }

@@ -23,6 +23,8 @@ pub struct Taken {
 /// Bytes that are read to learn what a record is; enough for a dozen readers.
 const LOOK: usize = FRAME + ENTRY + 4 * 16;
 
+const MOST_AHEAD: usize = 64 << 10;
+
 pub fn take(shared: &Shared, reader: usize) -> Option<Taken> {
     loop {
         let mut inner = shared.lock();
@@ -34,7 +36,7 @@ pub fn take(shared: &Shared, reader: usize) -> Option<Taken> {
             Aim::Read(id, place, file) => (id, place, file),
             Aim::Scan { spot, cursor, good, file, number } => {
                 drop(inner);
-                let found = scan(&file, spot, cursor, good, number);
+                let found = scan(&*file, spot, cursor, good, number);
                 let mut inner = shared.lock();
                 let Ok((found, after, entry)) = found else {
                     inner.state.missed(reader, spot, good);
@@ -49,7 +51,7 @@ pub fn take(shared: &Shared, reader: usize) -> Option<Taken> {
                 }
             }
         };
-        match load(&file, &place) {
+        match load(&*file, &place) {
             Ok(batch) => return Some(Taken { id, batch, received: place.entry.received }),
             Err(fault) => {
                 shared.lock().state.unreadable(reader, id);
@@ -67,24 +69,63 @@ fn say(shared: &Shared, reader: usize, what: &str) {
     ));
 }
 
-fn read_at(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Fault> {
-    let mut data = vec![0; length];
-    file.read_exact_at(&mut data, offset).map_err(|_| Fault::Torn)?;
-    Ok(data)
+/// A segment's bytes.
+pub trait Source {
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Fault>;
+    fn size(&self) -> Result<u64, Fault>;
+}
+
+impl Source for File {
+    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Fault> {
+        let mut data = vec![0; length];
+        self.read_exact_at(&mut data, offset).map_err(|_| Fault::Torn)?;
+        Ok(data)
+    }
+
+    fn size(&self) -> Result<u64, Fault> {
+        self.metadata().map(|metadata| metadata.len()).map_err(|_| Fault::Torn)
+    }
+}
+
+/// A stretch of a segment that was read ahead: small entries of others cost no call each.
+struct Ahead<'a, S> {
+    source: &'a S,
+    at: u64,
+    data: Vec<u8>,
+    /// Bytes to read next time.
+    next: usize,
+}
+
+impl<S: Source> Ahead<'_, S> {
+    /// The bytes at a place that is before `good`.
+    fn get(&mut self, offset: u64, length: usize, good: u64) -> Result<&[u8], Fault> {
+        let left = usize::try_from(good.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = length.min(left);
+        let from = usize::try_from(offset.wrapping_sub(self.at)).unwrap_or(usize::MAX);
+        if from.checked_add(length).is_none_or(|end| end > self.data.len()) {
+            // Small entries lie close together; behind large ones nothing is read in vain.
+            let close = offset.wrapping_sub(self.at) <= self.data.len() as u64;
+            self.next = if close { (self.next * 4).min(MOST_AHEAD) } else { LOOK };
+            self.data = self.source.read(offset, self.next.max(length).min(left))?;
+            self.at = offset;
+            return Ok(&self.data[..length]);
+        }
+        Ok(&self.data[from..from + length])
+    }
 }
 
 /// Find the next entry of a reader from its cursor on; return where it is and where the next one is.
-fn scan(
-    file: &File,
+pub fn scan(
+    source: &impl Source,
     mut spot: Spot,
     cursor: u64,
     good: u64,
     number: u32,
 ) -> Result<(Spot, Spot, Entry), Fault> {
+    let mut ahead = Ahead { source, at: spot.offset, data: Vec::new(), next: LOOK / 4 };
     while spot.offset < good {
-        let left = usize::try_from(good - spot.offset).unwrap_or(usize::MAX);
-        let head = read_at(file, spot.offset, LOOK.min(left))?;
-        let frame = Frame::read(&head)?;
+        let head = ahead.get(spot.offset, LOOK, good)?;
+        let frame = Frame::read(head)?;
         let mut after = Spot { offset: spot.offset + frame.size(), ..spot };
         if after.offset > good {
             return Err(Fault::Torn);
@@ -94,8 +135,9 @@ fn scan(
             let malformed = Fault::Malformed("an entry is malformed");
             let found = head.get(FRAME..).and_then(format::read_entry_head);
             let (entry, readers, _) = found.ok_or(malformed)?;
-            let numbers = read_at(file, spot.offset + (FRAME + ENTRY) as u64, readers * 4)?;
-            if spot.id >= cursor && Numbers::new(&numbers).iter().any(|other| other == number) {
+            let numbers = ahead.get(spot.offset, FRAME + ENTRY + readers * 4, good)?;
+            let numbers = numbers.get(FRAME + ENTRY..).unwrap_or_default();
+            if spot.id >= cursor && Numbers::new(numbers).iter().any(|other| other == number) {
                 return Ok((spot, after, entry));
             }
         }
@@ -105,16 +147,15 @@ fn scan(
 }
 
 /// Read an entry, whose checksum must be right.
-fn load(file: &File, place: &Place) -> Result<Batch, Fault> {
+pub fn load(source: &impl Source, place: &Place) -> Result<Batch, Fault> {
     let mut offset = place.offset;
     loop {
-        let frame = Frame::read(&read_at(file, offset, FRAME)?)?;
-        let end = file.metadata().map_err(|_| Fault::Torn)?.len();
-        if offset + frame.size() > end {
+        let frame = Frame::read(&source.read(offset, FRAME)?)?;
+        if offset + frame.size() > source.size()? {
             return Err(Fault::Torn);
         }
         let size = usize::try_from(frame.size()).map_err(|_| Fault::Torn)?;
-        let data = Bytes::from(read_at(file, offset, size)?);
+        let data = Bytes::from(source.read(offset, size)?);
         match format::read_record(&data)?.0 {
             // Only ever backwards, so that this ends.
             Record::Ref { target, .. } if target < offset => offset = target,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use super::format::{
 use super::state::{Segment, State};
 
 pub const SUFFIX: &str = "seg";
+/// What a file ends in that is kept because something in it could not be read.
+pub const DAMAGED: &str = "seg.damaged";
 
 /// Why a journal cannot be opened.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Report {
     /// Entries that could be read.
     pub records: u64,
     pub damage: Option<Damage>,
+    /// The damage is the end of a write that a crash cut off, or that is under way.
+    pub torn: bool,
 }
 
 /// What recovery found.
@@ -127,32 +131,38 @@ fn has_data(data: &[u8], target: u64, entry: &Entry) -> bool {
 }
 
 /// A file that claims to be a segment.
-struct Found {
-    path: PathBuf,
-    file: Arc<File>,
-    first: u64,
+pub struct Found {
+    pub path: PathBuf,
+    pub file: Arc<File>,
+    pub first: u64,
 }
 
 impl Found {
+    /// Through the open file: the collector that writes here may delete it meanwhile.
     fn read(&self) -> Result<Vec<u8>, Refusal> {
-        fs::read(&self.path).map_err(|error| Refusal::Io(self.path.clone(), error))
+        let mut data = Vec::new();
+        let mut file = &*self.file;
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut data));
+        read.map(|_| data).map_err(|error| Refusal::Io(self.path.clone(), error))
     }
 }
 
 /// Read a directory, and change nothing.
 pub fn recover(directory: &Path) -> Result<(State, Recovery), Refusal> {
     let mut recovery = Recovery::default();
-    let found = find(directory, &mut recovery)?;
     let mut state = State::default();
-    let mut left = Vec::new();
-    for (name, position) in readers(&found)? {
-        state.next = state.next.max(position.cursor);
-        state.restore(&name, &position);
-        left.push(position.pending);
+    let found = find(directory, &mut state, &mut recovery)?;
+    let mut positions = Positions::default();
+    for found in found.iter().rev() {
+        if positions.add(found.first, &found.read()?) {
+            break;
+        }
     }
+    let left = positions.restore(&mut state);
     let newest = found.len();
     for (index, found) in found.into_iter().enumerate() {
-        take(&mut state, &mut recovery, found, &left, index + 1 == newest)?;
+        let data = found.read()?;
+        take(&mut state, &mut recovery, found, &data, &left, index + 1 == newest);
     }
     for reader in &state.readers {
         recovery.records += reader.waiting.records;
@@ -161,22 +171,22 @@ pub fn recover(directory: &Path) -> Result<(State, Recovery), Refusal> {
     Ok((state, recovery))
 }
 
-/// Add a segment to the state.
-fn take(
+/// Add a segment to the state. `left` has the ids below each reader's cursor that are not done.
+pub fn take(
     state: &mut State,
     recovery: &mut Recovery,
     found: Found,
+    data: &[u8],
     left: &[Vec<u64>],
     newest: bool,
-) -> Result<(), Refusal> {
-    let data = found.read()?;
+) {
     let Found { path, file, first } = found;
     let size = data.len() as u64;
     if first < state.segments.values().next_back().map_or(0, |before| before.end) {
         let fault = Fault::Malformed("it repeats ids of the segment before it");
         recovery.note(&path, &Damage { offset: 0, fault: fault.clone(), skipped: size });
         recovery.useless.push((path, fault));
-        return Ok(());
+        return;
     }
     let segment = Segment {
         file,
@@ -186,10 +196,11 @@ fn take(
         good: HEADER,
         size,
         damaged: false,
+        dense: u64::MAX,
         shares: Vec::new(),
     };
     state.segments.insert(first, segment);
-    let (good, end, damage) = walk(&data, first, |id, from, _, record| {
+    let (good, end, damage) = walk(data, first, |id, from, _, record| {
         if let Record::Data { entry, readers, .. } | Record::Ref { entry, readers, .. } = record {
             for number in readers.iter() {
                 let reader = state.readers.iter().position(|reader| reader.number == number);
@@ -212,8 +223,7 @@ fn take(
     if let Some(damage) = &damage {
         recovery.note(&path, damage);
     }
-    recovery.files.push(Report { path, bytes: size, records: end - first, damage });
-    Ok(())
+    recovery.files.push(Report { path, bytes: size, records: end - first, damage, torn });
 }
 
 impl Recovery {
@@ -228,12 +238,19 @@ impl Recovery {
 /// The segments of a directory by their ids.
 ///
 /// Errors: `Refusal::Version` for a file of another version, whatever else there is.
-fn find(directory: &Path, recovery: &mut Recovery) -> Result<Vec<Found>, Refusal> {
+fn find(
+    directory: &Path,
+    state: &mut State,
+    recovery: &mut Recovery,
+) -> Result<Vec<Found>, Refusal> {
     let failed = |error| Refusal::Io(directory.to_path_buf(), error);
     let mut named = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == SUFFIX) {
+        if path.as_os_str().as_encoded_bytes().ends_with(DAMAGED.as_bytes()) {
+            let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            state.put_aside(path, size);
+        } else if path.extension().is_some_and(|extension| extension == SUFFIX) {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             named.insert((stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()), path), ());
         }
@@ -266,6 +283,7 @@ fn find(directory: &Path, recovery: &mut Recovery) -> Result<Vec<Found>, Refusal
             bytes: size,
             records: 0,
             damage: Some(Damage { offset: 0, fault: fault.clone(), skipped: size }),
+            torn: fault == Fault::Torn,
         });
         recovery.useless.push((path, fault));
     }
@@ -274,13 +292,16 @@ fn find(directory: &Path, recovery: &mut Recovery) -> Result<Vec<Found>, Refusal
 
 /// The readers and their last positions: what the newest segment says, which begins with all of
 /// them, or an older one where that beginning cannot be read.
-fn readers(found: &[Found]) -> Result<Vec<(String, Position)>, Refusal> {
-    let mut all: BTreeMap<u32, (Option<String>, Option<Position>)> = BTreeMap::new();
-    for found in found.iter().rev() {
-        let data = found.read()?;
+#[derive(Default)]
+pub struct Positions(BTreeMap<u32, (Option<String>, Option<Position>)>);
+
+impl Positions {
+    /// Add what a segment says of those about whom no newer one says anything; return whether it
+    /// knows all there are.
+    pub fn add(&mut self, first: u64, data: &[u8]) -> bool {
         let mut here: BTreeMap<u32, (Option<String>, Option<Position>)> = BTreeMap::new();
         let mut whole = false;
-        walk(&data, found.first, |id, _, _, record| match record {
+        walk(data, first, |id, _, _, record| match record {
             Record::State(readers) => {
                 whole = true;
                 here.clear();
@@ -299,34 +320,23 @@ fn readers(found: &[Found]) -> Result<Vec<(String, Position)>, Refusal> {
             Record::Data { .. } | Record::Ref { .. } => {}
         });
         for (number, (name, position)) in here {
-            let known = all.entry(number).or_default();
+            let known = self.0.entry(number).or_default();
             known.0 = known.0.take().or(name);
             known.1 = known.1.take().or(position);
         }
-        if whole {
-            break;
-        }
+        whole
     }
-    let mut readers: Vec<(String, Position)> = Vec::new();
-    for (name, position) in all.into_values().filter_map(|(name, at)| name.zip(at)) {
-        if !readers.iter().any(|(other, _)| *other == name) {
-            readers.push((name, position));
-        }
-    }
-    Ok(readers)
-}
 
-/// Read the bytes of one segment as recovery does, for a fuzzer; return how many entries wait.
-pub fn recover_bytes(data: &[u8]) -> u64 {
-    let Head::Segment { first } = format::read_header(data) else { return 0 };
-    let mut waiting = 0;
-    walk(data, first % (1 << 62), |_, _, _, record| match record {
-        Record::Data { context, entry, readers, .. } => {
-            let whole = format::read_context(context).is_some() && entry.items > 0;
-            waiting += u64::from(whole) + readers.iter().count() as u64;
+    /// Make the readers; return the ids below the cursor of each that are not done.
+    pub fn restore(self, state: &mut State) -> Vec<Vec<u64>> {
+        let mut left = Vec::new();
+        for (name, position) in self.0.into_values().filter_map(|(name, at)| name.zip(at)) {
+            if !state.readers.iter().any(|other| *other.name == *name) {
+                state.next = state.next.max(position.cursor);
+                state.restore(&name, &position);
+                left.push(position.pending);
+            }
         }
-        Record::State(readers) => waiting += readers.len() as u64,
-        _ => {}
-    });
-    waiting
+        left
+    }
 }

@@ -2,12 +2,12 @@
 //!
 //! There is nothing here for a record that only waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::format::{Entry, HEADER, Position, signal_number};
+use super::format::{DATA, Entry, HEADER, Position, signal_number};
 use super::ranges::Ranges;
 
 /// Records, their bytes, and their items for each signal.
@@ -49,8 +49,6 @@ impl Tally {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Share {
     pub waiting: Tally,
-    /// How many of those that wait were put back, and lie below the reader's cursor.
-    back: u64,
     /// Taken or held, and not done.
     pub out: u64,
     /// Bytes on disk of what is not done.
@@ -74,6 +72,8 @@ pub struct Segment {
     pub size: u64,
     /// Something in it could not be read, and is not to be thrown away.
     pub damaged: bool,
+    /// Not worth cleaning while it has at least so many bytes that are needed; 0: never.
+    pub dense: u64,
     pub shares: Vec<Share>,
 }
 
@@ -90,9 +90,10 @@ impl Segment {
         self.shares.iter().all(|share| share.waiting.records == 0 && share.out == 0)
     }
 
-    /// At most so many bytes of it are still needed.
-    pub fn stored(&self) -> u64 {
-        self.shares.iter().map(|share| share.stored).sum()
+    /// About so many bytes of it are still needed, at most.
+    pub fn needed(&self) -> u64 {
+        let of = |share: &Share| share.stored + (share.waiting.records + share.out) * DATA;
+        self.shares.iter().map(of).sum()
     }
 }
 
@@ -104,6 +105,31 @@ pub struct Place {
     pub entry: Entry,
     /// No id from here on up to this entry is one of its reader's.
     since: u64,
+}
+
+/// An entry that was written again: which it was, and from where to where it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Copied {
+    pub reader: usize,
+    pub id: u64,
+    pub entry: Entry,
+    pub from: u64,
+    pub after: u64,
+}
+
+/// What tells which entries of a segment a reader still needs.
+pub struct Needs {
+    pub number: u32,
+    cursor: u64,
+    /// Held or put back.
+    known: BTreeSet<u64>,
+    done: Ranges,
+}
+
+impl Needs {
+    pub fn has(&self, id: u64) -> bool {
+        self.known.contains(&id) || id >= self.cursor && !self.done.contains(id)
+    }
 }
 
 /// A place in a segment from which records can be read, and the id of the next entry there.
@@ -128,6 +154,8 @@ pub struct Reader {
     cursor: u64,
     held: BTreeMap<u64, Place>,
     back: BTreeMap<u64, Place>,
+    /// Ids that somebody out there knows to those under which they are now on disk.
+    moved: BTreeMap<u64, u64>,
     /// What was held and done from the cursor on.
     done: Ranges,
     spot: Spot,
@@ -149,12 +177,30 @@ impl Reader {
         self.held.len()
     }
 
-    pub fn position(&self) -> Position {
+    /// Where it is, with at most so many ranges that are done; what is left out would be delivered
+    /// again after a crash.
+    pub fn position(&self, most: usize) -> Position {
         let below = self.held.range(..self.cursor).map(|(id, _)| *id);
         let mut pending: Vec<u64> = below.chain(self.back.keys().copied()).collect();
         pending.sort_unstable();
-        let done = self.done.iter().collect();
+        let done = self.done.iter().take(most).collect();
         Position { reader: self.number, cursor: self.cursor, pending, done }
+    }
+
+    /// Numbers that a position consists of, about.
+    pub fn parts(&self) -> usize {
+        self.held.len() + self.back.len() + self.done.len()
+    }
+
+    /// An entry that is out is now on disk under another id.
+    fn rename(&mut self, old: u64, new: u64) {
+        let known = self.moved.iter().find(|(_, at)| **at == old).map(|(known, _)| *known);
+        self.moved.insert(known.unwrap_or(old), new);
+    }
+
+    /// The id on disk of an entry that is out.
+    fn resolve(&mut self, id: u64) -> u64 {
+        self.moved.remove(&id).unwrap_or(id)
     }
 }
 
@@ -181,8 +227,10 @@ pub struct State {
     /// The segment that is appended to.
     pub active: Option<u64>,
     pub next: u64,
-    /// Bytes that all segments take.
+    /// Bytes that all files take.
     pub used: u64,
+    /// Files that are kept only because something in them could not be read, and their bytes.
+    pub aside: BTreeMap<PathBuf, u64>,
 }
 
 impl State {
@@ -248,13 +296,15 @@ impl State {
         let share = segment.share(reader);
         let reader = &mut self.readers[reader];
         let place = Place { segment: first, offset, entry, since: reader.last };
+        if reader.last > id {
+            return; // its number stands there twice
+        }
         reader.last = id + 1;
         if id < reader.cursor {
             if left.binary_search(&id).is_err() {
                 return;
             }
             reader.back.insert(id, place);
-            share.back += 1;
         } else if reader.done.contains(id) {
             return;
         }
@@ -281,7 +331,6 @@ impl State {
         while let Some((id, place)) = at.back.pop_first() {
             let Some(segment) = self.segments.get_mut(&place.segment) else { continue };
             let share = segment.share(reader);
-            share.back -= 1;
             out(at, share, id, place);
             return Aim::Read(id, place, segment.file.clone());
         }
@@ -360,6 +409,7 @@ impl State {
     /// An entry that is out will never be needed again. Return whether its segment is drained.
     pub fn done(&mut self, reader: usize, id: u64) -> bool {
         let at = &mut self.readers[reader];
+        let id = at.resolve(id);
         let Some(place) = at.held.remove(&id) else { return false };
         at.dirty = true;
         if id >= at.cursor {
@@ -379,7 +429,7 @@ impl State {
     /// An entry that is out could not be read; it is done, and lost.
     pub fn unreadable(&mut self, reader: usize, id: u64) {
         let at = &mut self.readers[reader];
-        let Some(place) = at.held.get(&id) else { return };
+        let Some(place) = at.held.get(at.moved.get(&id).unwrap_or(&id)) else { return };
         at.lost.add(&place.entry);
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.damaged = true;
@@ -390,6 +440,7 @@ impl State {
     /// An entry that is out waits again.
     pub fn put_back(&mut self, reader: usize, id: u64) {
         let at = &mut self.readers[reader];
+        let id = at.resolve(id);
         let Some(place) = at.held.remove(&id) else { return };
         let Some(segment) = self.segments.get_mut(&place.segment) else {
             at.dropped.add(&place.entry);
@@ -398,7 +449,6 @@ impl State {
         let share = segment.share(reader);
         share.out -= 1;
         if id < at.cursor {
-            share.back += 1;
             at.back.insert(id, place);
         }
         wait(at, share, &place.entry);
@@ -419,6 +469,84 @@ impl State {
         Some(segment)
     }
 
+    /// A file is kept only for people to look at.
+    pub fn put_aside(&mut self, path: PathBuf, size: u64) {
+        self.used += size;
+        if let Some(before) = self.aside.insert(path, size) {
+            self.used -= before;
+        }
+    }
+
+    /// A segment of which at most so many quarters, and bytes, are needed.
+    pub fn sparse(&self, quarters: u64, room: u64) -> Option<&Segment> {
+        self.segments.values().find(|segment| {
+            let needed = segment.needed();
+            Some(segment.first) != self.active
+                && (1..segment.dense).contains(&needed)
+                && needed <= room.min(segment.size / 4 * quarters)
+        })
+    }
+
+    /// What the readers need of a segment, in their order; it only ever becomes less.
+    pub fn needs(&self, segment: &Segment) -> Vec<Needs> {
+        let ids = segment.first..segment.end;
+        let of = |at: &Reader| {
+            let known = at.held.range(ids.clone()).chain(at.back.range(ids.clone()));
+            let known = known.map(|(id, _)| *id).collect();
+            let done = at.done.within(ids.start, ids.end);
+            Needs { number: at.number, cursor: at.cursor, known, done }
+        };
+        self.readers.iter().map(of).collect()
+    }
+
+    /// Entries of a segment were written again at the end of the active one. What became of one
+    /// meanwhile becomes of its copy.
+    pub fn moved(&mut self, first: u64, copies: &[Copied]) {
+        let end = self.segments.get(&first).map_or(first, |segment| segment.end);
+        let fates: Vec<_> = copies.iter().map(|copy| self.take_out(first, copy)).collect();
+        for copy in copies {
+            let at = &mut self.readers[copy.reader];
+            if at.cursor.max(first) < end {
+                at.done.insert(first, end - 1);
+            }
+        }
+        copies.iter().zip(fates).for_each(|(copy, fate)| self.put_copy(copy, fate));
+    }
+
+    fn put_copy(&mut self, copy: &Copied, fate: Fate) {
+        let place = (copy.from, copy.after);
+        let hold = fate != Fate::Waits;
+        let Some(id) = self.appended(copy.reader, place, copy.entry, hold) else { return };
+        match fate {
+            Fate::Waits => {}
+            Fate::Out => self.readers[copy.reader].rename(copy.id, id),
+            Fate::Over => drop(self.done(copy.reader, id)),
+        }
+        self.readers[copy.reader].dirty = true;
+    }
+
+    /// Let an entry be no longer where it was.
+    fn take_out(&mut self, first: u64, copy: &Copied) -> Fate {
+        let Some(segment) = self.segments.get_mut(&first) else { return Fate::Over };
+        let (at, share) = (&mut self.readers[copy.reader], segment.share(copy.reader));
+        let fate = if at.held.remove(&copy.id).is_some() {
+            share.out -= 1;
+            Fate::Out
+        } else if at.back.remove(&copy.id).is_some()
+            || copy.id >= at.cursor && !at.done.contains(copy.id)
+        {
+            Fate::Waits
+        } else {
+            return Fate::Over;
+        };
+        if fate == Fate::Waits {
+            share.waiting.sub(&copy.entry);
+            at.waiting.sub(&copy.entry);
+        }
+        share.stored = share.stored.saturating_sub(u64::from(copy.entry.stored));
+        fate
+    }
+
     /// When the oldest entry that waits for a reader was appended.
     pub fn oldest(&self, reader: usize) -> Option<u64> {
         let shares = self.segments.values().filter_map(|segment| segment.shares.get(reader));
@@ -433,6 +561,14 @@ impl State {
             reader.done.clear();
         }
     }
+}
+
+/// What an entry is while it is moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Waits,
+    Out,
+    Over,
 }
 
 fn wait(reader: &mut Reader, share: &mut Share, entry: &Entry) {

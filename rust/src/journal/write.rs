@@ -2,24 +2,28 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::format::{self, DATA, Entry, HEADER, Position};
-use super::recover::SUFFIX;
-use super::state::{Segment, State};
-use super::{Answer, Fsync, Refused, Shared, damaged_name};
+use super::format::{self, DATA, Entry};
+use super::state::{Copied, Reader, Segment, State};
+use super::{Answer, Fsync, Refused, Shared};
 use crate::edges::compress::{Coding, Compressor};
 use crate::wire::{Batch, Context};
 
 /// Time between two looks at what has changed, where the policy does not say.
 const TICK: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 200 });
+
+/// Parts of a position that goes with every append; a larger one waits for the next tick.
+const FEW: usize = 64;
+
+/// Ranges of done ids that a position has at most.
+pub(super) const MOST_RANGES: usize = 4096;
 
 /// A batch to keep.
 pub struct Append {
@@ -34,13 +38,8 @@ pub struct Append {
 
 /// Begin the thread; it ends when the journal is closed or dropped, and lets go of the lock then.
 pub fn start(shared: Arc<Shared>, lock: File) -> io::Result<()> {
-    let tick = match shared.settings.fsync {
-        Fsync::Every(every) => every.min(TICK),
-        _ => TICK,
-    };
     let writer = Writer {
         shared,
-        tick,
         ticked: Instant::now(),
         synced: Instant::now(),
         file: None,
@@ -54,7 +53,7 @@ pub fn start(shared: Arc<Shared>, lock: File) -> io::Result<()> {
 }
 
 /// An append, ready to be written.
-struct Job {
+pub(super) struct Job {
     append: Append,
     entry: Entry,
     context: Vec<u8>,
@@ -62,7 +61,7 @@ struct Job {
 }
 
 /// A batch in the active segment that others may still append.
-struct Recent {
+pub(super) struct Recent {
     data: Bytes,
     context: Arc<Context>,
     offset: u32,
@@ -71,26 +70,28 @@ struct Recent {
 
 /// What one write consists of: `bytes` in pieces, and the batches between them.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     bytes: Vec<u8>,
     pieces: Vec<(Range<usize>, Bytes)>,
     cut: usize,
     /// The jobs, and where each begins and ends in the file.
     jobs: Vec<(Job, u64, u64)>,
+    /// Entries of the segment that begins with this id, written again.
+    pub(super) copies: Option<(u64, Vec<Copied>)>,
     /// Readers whose position is in it.
     positions: Vec<usize>,
     named: Vec<usize>,
-    length: u64,
+    pub(super) length: u64,
 }
 
 impl Group {
-    fn push(&mut self, data: Bytes) {
+    pub(super) fn push(&mut self, data: Bytes) {
         self.length = self.length.wrapping_add(data.len() as u64);
         self.pieces.push((self.cut..self.bytes.len(), data));
         self.cut = self.bytes.len();
     }
 
-    fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         let before = self.bytes.len();
         put(&mut self.bytes);
         self.length += (self.bytes.len() - before) as u64;
@@ -101,10 +102,25 @@ impl Group {
         let last = [&self.bytes[self.cut..]];
         pieces.chain(last).filter(|slice| !slice.is_empty()).map(IoSlice::new).collect()
     }
+
+    /// Have the segment know the number of a reader.
+    pub(super) fn name(&mut self, index: usize, reader: &Reader) {
+        if !reader.written && !self.named.contains(&index) {
+            self.put(|out| {
+                format::put_reader(out, reader.number, &reader.name);
+                format::put_position(out, &reader.position(MOST_RANGES));
+            });
+            self.named.push(index);
+        }
+    }
+
+    fn ids(&self) -> u64 {
+        (self.jobs.len() + self.copies.as_ref().map_or(0, |(_, copies)| copies.len())) as u64
+    }
 }
 
 /// What went wrong: after a failed sync nobody knows what is on disk.
-enum Failure {
+pub(super) enum Failure {
     Write(io::Error),
     Sync(io::Error),
 }
@@ -125,15 +141,14 @@ impl From<Failure> for io::Error {
     }
 }
 
-struct Writer {
-    shared: Arc<Shared>,
-    tick: Duration,
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
     ticked: Instant,
     synced: Instant,
     /// The active segment.
-    file: Option<Arc<File>>,
+    pub(super) file: Option<Arc<File>>,
     unsynced: Vec<Arc<File>>,
-    recent: Vec<Recent>,
+    pub(super) recent: Vec<Recent>,
     /// Something was appended since the last tick.
     busy: bool,
     _lock: File,
@@ -148,7 +163,7 @@ impl Writer {
             while !jobs.is_empty() {
                 self.write_some(&mut jobs);
             }
-            if self.ticked.elapsed() >= self.tick {
+            if self.ticked.elapsed() >= self.interval() {
                 self.tick();
             }
             self.reap();
@@ -169,7 +184,7 @@ impl Writer {
                 return (std::mem::take(&mut inner.queue), inner.ending);
             }
             let waited = if self.has_tick(&inner.state) {
-                let due = self.tick.saturating_sub(self.ticked.elapsed());
+                let due = self.interval().saturating_sub(self.ticked.elapsed());
                 if due.is_zero() {
                     return (Vec::new(), false);
                 }
@@ -187,6 +202,13 @@ impl Writer {
         }
     }
 
+    fn interval(&self) -> Duration {
+        match self.shared.limits().fsync {
+            Fsync::Every(every) => every.min(TICK),
+            _ => TICK,
+        }
+    }
+
     /// Whether anything is left to do at the next tick.
     fn has_tick(&self, state: &State) -> bool {
         self.busy
@@ -198,6 +220,7 @@ impl Writer {
 
     /// Write and answer as many jobs as go into the active segment, at least one.
     fn write_some(&mut self, jobs: &mut VecDeque<Job>) {
+        let limits = self.shared.limits();
         let Some(first) = jobs.front() else { return };
         let needed = first.size();
         if let Err(refused) = self.make_room(needed) {
@@ -216,12 +239,12 @@ impl Writer {
                 return;
             };
             let good = active.good;
-            put_positions(&mut group, state);
-            let limit = shared.settings.room().saturating_sub(state.used);
+            put_positions(&mut group, state, FEW);
+            let limit = limits.room().saturating_sub(state.used);
             while let Some(job) = jobs.front() {
                 let size = group.length + job.size();
                 let alone = group.jobs.is_empty();
-                if !alone && (size > limit || good + size > shared.settings.segment()) {
+                if !alone && (size > limit || good + size > limits.segment()) {
                     break;
                 }
                 let Some(job) = jobs.pop_front() else { break };
@@ -246,13 +269,7 @@ impl Writer {
     /// Add a job to a group that will be written at `good`.
     fn put(&mut self, group: &mut Group, good: u64, state: &mut State, job: Job) {
         let reader = &state.readers[job.append.reader];
-        if !reader.written && !group.named.contains(&job.append.reader) {
-            group.put(|out| {
-                format::put_reader(out, reader.number, &reader.name);
-                format::put_position(out, &reader.position());
-            });
-            group.named.push(job.append.reader);
-        }
+        group.name(job.append.reader, reader);
         let readers = [reader.number];
         let from = good + group.length;
         let batch = &job.append.batch;
@@ -280,7 +297,7 @@ impl Writer {
         group.jobs.push((job, from, good + group.length));
     }
 
-    fn write(&mut self, group: &Group) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, group: &Group) -> Result<(), Failure> {
         let missing = || Failure::Write(io::ErrorKind::NotFound.into());
         let file = self.file.as_ref().ok_or_else(missing)?;
         let mut slices = group.slices();
@@ -293,7 +310,7 @@ impl Writer {
                 Err(error) => return Err(Failure::Write(error)),
             }
         }
-        match self.shared.settings.fsync {
+        match self.shared.limits().fsync {
             Fsync::Each => file.sync_data().map_err(Failure::Sync),
             Fsync::Every(_) => {
                 if !self.unsynced.iter().any(|other| Arc::ptr_eq(other, file)) {
@@ -306,7 +323,7 @@ impl Writer {
     }
 
     /// What was written counts from now on.
-    fn commit(&mut self, good: u64, group: Group) {
+    pub(super) fn commit(&mut self, good: u64, group: Group) {
         let mut inner = self.shared.lock();
         let state = &mut inner.state;
         if let Some(active) = state.active.and_then(|first| state.segments.get_mut(&first)) {
@@ -325,6 +342,9 @@ impl Writer {
                 (answer, state.appended(reader, (from, after), job.entry, hold))
             })
             .collect();
+        if let Some((first, copies)) = &group.copies {
+            state.moved(*first, copies);
+        }
         drop(inner);
         for (answer, id) in answers {
             answer(id.ok_or_else(|| Refused::Failed("the journal has no segment".into())));
@@ -333,7 +353,7 @@ impl Writer {
 
     /// Take back a write that failed; the segment is left alone when that fails too, or when it is
     /// not known what of it is on disk.
-    fn undo(&mut self, good: u64, group: &Group, failure: &Failure) {
+    pub(super) fn undo(&mut self, good: u64, group: &Group, failure: &Failure) {
         let shared = self.shared.clone();
         let cut = self.file.as_ref().is_some_and(|file| {
             file.set_len(good).is_ok() && (&**file).seek(SeekFrom::Start(good)).is_ok()
@@ -348,12 +368,12 @@ impl Writer {
             state.readers[*reader].dirty = true;
         }
         if !cut || matches!(failure, Failure::Sync(_)) {
-            self.seal(state, group.jobs.len() as u64);
+            self.seal(state, group.ids());
         }
     }
 
     /// Append nothing more to the active segment; `lost` ids must not be used again.
-    fn seal(&mut self, state: &mut State, lost: u64) {
+    pub(super) fn seal(&mut self, state: &mut State, lost: u64) {
         state.next += lost;
         if let Some(active) = state.active.take().and_then(|first| state.segments.get_mut(&first)) {
             let size = active.file.metadata().map_or(active.size, |metadata| metadata.len());
@@ -362,188 +382,6 @@ impl Writer {
         }
         self.file = None;
         self.recent.clear();
-    }
-
-    /// Have an active segment that takes so many more bytes, and the bytes on disk for it.
-    fn make_room(&mut self, needed: u64) -> Result<(), Refused> {
-        let shared = self.shared.clone();
-        let settings = &shared.settings;
-        let room = settings.room();
-        if needed + HEADER > room {
-            let message = format!("a batch of {needed} bytes is larger than the journal");
-            return Err(Refused::Full(message));
-        }
-        if self.used() + needed > room {
-            self.reap();
-        }
-        loop {
-            let (used, active, fits, drained) = {
-                let state = &shared.lock().state;
-                let active = state.active.and_then(|first| state.segments.get(&first));
-                let fits = active.is_some_and(|active| {
-                    active.good + needed <= settings.segment() || active.end == active.first
-                });
-                let drained = active.is_some_and(Segment::is_drained);
-                (state.used, state.active, fits, drained)
-            };
-            if used + needed <= room {
-                return if fits { Ok(()) } else { self.roll().map_err(failed(&shared)) };
-            }
-            let oldest = shared.lock().state.segments.keys().next().copied();
-            if active.is_some() && drained {
-                self.retire();
-                self.reap();
-            } else if settings.drop_oldest && oldest.is_some() {
-                if active == oldest {
-                    self.retire();
-                }
-                self.drop_oldest().map_err(failed(&shared))?;
-            } else {
-                let message = format!(
-                    "the journal in {} is full: {used} of {} bytes",
-                    settings.directory.display(),
-                    settings.max_bytes
-                );
-                return Err(Refused::Full(message));
-            }
-        }
-    }
-
-    fn used(&self) -> u64 {
-        self.shared.lock().state.used
-    }
-
-    /// Begin a new segment.
-    fn roll(&mut self) -> io::Result<()> {
-        let shared = self.shared.clone();
-        let (mut readers, mut included, mut moved) = (Vec::new(), Vec::new(), Vec::new());
-        let next = {
-            let state = &mut shared.lock().state;
-            for reader in 0..state.readers.len() {
-                let needed = state.is_needed(reader);
-                let at = &mut state.readers[reader];
-                if std::mem::take(&mut at.dirty) {
-                    moved.push(reader);
-                }
-                if needed {
-                    readers.push((at.name.clone(), at.position()));
-                    included.push(reader);
-                }
-            }
-            state.next
-        };
-        let made = self.create(next, &readers);
-        let mut inner = shared.lock();
-        let segment = match made {
-            Ok(segment) => segment,
-            Err(error) => {
-                inner.failures.writes += 1;
-                for reader in moved {
-                    inner.state.readers[reader].dirty = true;
-                }
-                return Err(error);
-            }
-        };
-        let state = &mut inner.state;
-        state.readers.iter_mut().for_each(|reader| reader.written = false);
-        included.iter().for_each(|reader| state.readers[*reader].written = true);
-        state.active = Some(segment.first);
-        state.next = segment.first;
-        state.used += segment.size;
-        self.file = Some(segment.file.clone());
-        state.segments.insert(segment.first, segment);
-        inner.drained = true;
-        self.recent.clear();
-        Ok(())
-    }
-
-    /// Make the file of a segment whose ids begin at `first`, or a little higher.
-    fn create(&self, mut first: u64, readers: &[(Arc<str>, Position)]) -> io::Result<Segment> {
-        let settings = &self.shared.settings;
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let (path, file) = loop {
-            let path = settings.directory.join(format!("{first:016x}.{SUFFIX}"));
-            match options.open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => first += 1,
-                file => break (path, file?),
-            }
-        };
-        let mut head = Vec::new();
-        format::put_header(&mut head, first, now());
-        format::put_state(&mut head, readers);
-        let mut written = (&file).write_all(&head);
-        if written.is_ok() && settings.fsync != Fsync::Never {
-            written = File::open(&settings.directory).and_then(|directory| directory.sync_all());
-        }
-        if let Err(error) = written {
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
-        let size = head.len() as u64;
-        Ok(Segment {
-            file: Arc::new(file),
-            path,
-            first,
-            end: first,
-            good: size,
-            size,
-            damaged: false,
-            shares: Vec::new(),
-        })
-    }
-
-    /// Have no active segment; the next append begins one.
-    fn retire(&mut self) {
-        let shared = self.shared.clone();
-        self.seal(&mut shared.lock().state, 0);
-    }
-
-    /// Give up what waits in the oldest segment.
-    fn drop_oldest(&mut self) -> io::Result<()> {
-        let shared = self.shared.clone();
-        let oldest = {
-            let state = &shared.lock().state;
-            let first = state.segments.first_key_value();
-            first.map(|(first, segment)| (*first, segment.path.clone()))
-        };
-        let Some((first, path)) = oldest else { return Err(io::ErrorKind::NotFound.into()) };
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        shared.lock().state.drop_segment(first);
-        (shared.settings.say)(format!(
-            "{}: full: what waited in {} was dropped",
-            shared.settings.directory.display(),
-            path.file_name().unwrap_or_default().to_string_lossy()
-        ));
-        Ok(())
-    }
-
-    /// Delete the segments that nobody needs.
-    fn reap(&mut self) {
-        let shared = self.shared.clone();
-        let gone: Vec<_> = {
-            let state = &shared.lock().state;
-            let old = state.segments.values().filter(|old| Some(old.first) != state.active);
-            let old = old.filter(|old| old.is_drained());
-            old.map(|old| (old.first, old.path.clone(), old.damaged)).collect()
-        };
-        for (first, path, damaged) in gone {
-            let removed = match damaged {
-                true => fs::rename(&path, damaged_name(&path)),
-                false => fs::remove_file(&path),
-            };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    (shared.settings.say)(format!("{}: {error}", path.display()));
-                }
-                _ => {
-                    shared.lock().state.drop_segment(first);
-                }
-            }
-        }
     }
 
     /// What is done from time to time.
@@ -567,7 +405,8 @@ impl Writer {
         } else if dirty && !drained {
             self.write_positions();
         }
-        if let Fsync::Every(every) = shared.settings.fsync
+        self.clean();
+        if let Fsync::Every(every) = shared.limits().fsync
             && self.synced.elapsed() >= every
         {
             self.sync();
@@ -577,18 +416,18 @@ impl Writer {
     /// Write where the readers are that have moved on.
     fn write_positions(&mut self) {
         let shared = self.shared.clone();
-        let settings = &shared.settings;
+        let (settings, limits) = (&shared.settings, shared.limits());
         let mut group = Group::default();
         let good = {
             let state = &mut shared.lock().state;
             let active = state.active.and_then(|first| state.segments.get(&first));
             let good = active.map(|active| active.good);
             if good.is_some() {
-                put_positions(&mut group, state);
+                put_positions(&mut group, state, usize::MAX);
             }
             good.filter(|good| {
-                good + group.length <= settings.segment()
-                    && state.used + group.length <= settings.max_bytes
+                good + group.length <= limits.segment()
+                    && state.used + group.length <= limits.max_bytes
             })
         };
         let written = match good {
@@ -647,17 +486,19 @@ impl Writer {
             self.reap();
         } else if dirty {
             self.write_positions();
-            if shared.settings.fsync == Fsync::Never {
+            if shared.limits().fsync == Fsync::Never {
                 self.unsynced.clear();
             }
         }
         self.sync();
         let mut inner = shared.lock();
         inner.ended = true;
+        // Whoever opens the directory next deletes files, and their space is to be free then.
+        let files = std::mem::take(&mut inner.state.segments);
         let at_end = std::mem::take(&mut inner.at_end);
         drop(inner);
         // The lock is let go of before anybody hears of the end.
-        drop(self);
+        drop((files, self));
         at_end.into_iter().for_each(|done| done());
     }
 }
@@ -669,7 +510,7 @@ impl Job {
     }
 }
 
-fn failed(shared: &Shared) -> impl Fn(io::Error) -> Refused {
+pub(super) fn failed(shared: &Shared) -> impl Fn(io::Error) -> Refused {
     let directory = shared.settings.directory.display().to_string();
     move |error| Refused::Failed(format!("{directory}: {error}"))
 }
@@ -697,10 +538,11 @@ fn prepare(append: Append) -> Job {
     Job { entry, context: bytes, data, append }
 }
 
-fn put_positions(group: &mut Group, state: &mut State) {
+/// Put the positions that have changed and have at most so many parts.
+fn put_positions(group: &mut Group, state: &mut State, most: usize) {
     for (index, reader) in state.readers.iter_mut().enumerate() {
-        if reader.dirty && reader.written {
-            let position = reader.position();
+        if reader.dirty && reader.written && reader.parts() <= most {
+            let position = reader.position(MOST_RANGES);
             group.put(|out| format::put_position(out, &position));
             group.positions.push(index);
             reader.dirty = false;
@@ -708,7 +550,7 @@ fn put_positions(group: &mut Group, state: &mut State) {
     }
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

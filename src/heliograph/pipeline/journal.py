@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,10 @@ class JournalFull(JournalError):
 
 class JournalBroken(JournalError):
     """The disk does not take it."""
+
+
+class JournalLocked(ConfigError):
+    """The directory cannot be used because another process does."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,6 @@ class Journal:
         self, native: NativeJournal, settings: JournalSettings, log: logging.Logger
     ) -> None:
         self.directory = settings.directory
-        self.max_bytes = settings.max_bytes
         self.settings = settings
         self.recovery = native.recovery
         self._native = native
@@ -104,7 +108,7 @@ class Journal:
         Raises: ConfigError when the directory cannot be used; it says what to do.
         """
         log = log or logging.getLogger("heliograph.journal")
-        say = Sparingly(log, asyncio.get_running_loop().time)
+        say = Sparingly(log, time.monotonic)
         try:
             native = NativeJournal(
                 edge.events,
@@ -115,10 +119,26 @@ class Journal:
                 on_warning=lambda text: say.error(text.rpartition(": ")[2], text),
             )
         except (OSError, ValueError) as error:
-            raise ConfigError([_problem(path, settings.directory, error)]) from error
+            locked = isinstance(error, BlockingIOError) and error.errno is None
+            kind = JournalLocked if locked else ConfigError
+            raise kind([problem_of(path, settings.directory, error)]) from error
         for note in native.recovery.notes:
             log.error("%s: %s", settings.directory, note)
         return cls(native, settings, log)
+
+    def adjust(self, settings: JournalSettings) -> None:
+        """Have other limits from now on; where there is more than they allow, it stays."""
+        self.settings = settings
+        self._native.adjust(
+            max_bytes=settings.max_bytes,
+            fsync=settings.fsync,
+            drop_oldest=settings.when_full == "drop_oldest",
+        )
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes that it may take on disk."""
+        return self.settings.max_bytes
 
     @property
     def used(self) -> int:
@@ -130,11 +150,11 @@ class Journal:
         """Writes and syncs that failed since the start."""
         return self._native.failed_writes + self._native.failed_syncs
 
-    def measure(self, telemetry: Telemetry) -> None:
+    def measure(self, telemetry: Telemetry, **labels: str) -> None:
         """Let everybody who reads the metrics see how full it is."""
-        telemetry.gauge("heliograph_journal_used_bytes", lambda: self.used)
-        telemetry.gauge("heliograph_journal_limit_bytes", lambda: self.max_bytes)
-        telemetry.gauge("heliograph_journal_failures", lambda: self.failures)
+        telemetry.gauge("heliograph_journal_used_bytes", lambda: self.used, **labels)
+        telemetry.gauge("heliograph_journal_limit_bytes", lambda: self.max_bytes, **labels)
+        telemetry.gauge("heliograph_journal_failures", lambda: self.failures, **labels)
 
     def queue(self, name: str) -> JournalQueue:
         """Return the queue of an exporter; the same one each time."""
@@ -147,7 +167,7 @@ class Journal:
         """Return what waits for exporters that have no queue here; it stays and takes its space."""
         names = sorted(set(self._native.names()) - self._queues.keys())
         found = ((name, *self._native.standing(name)) for name in names)
-        return [Unclaimed(name, waiting, _by_signal(items)) for name, waiting, items in found]
+        return [Unclaimed(name, waiting, by_signal(items)) for name, waiting, items in found]
 
     async def close(self) -> None:
         """Write what is left and let go of the directory; safe twice. What is out comes again."""
@@ -188,7 +208,7 @@ class JournalQueue:
     @property
     def waiting_items(self) -> dict[Signal, int]:
         """Their items."""
-        return _by_signal(self._reader.waiting_items)
+        return by_signal(self._reader.waiting_items)
 
     @property
     def out(self) -> int:
@@ -204,12 +224,12 @@ class JournalQueue:
     @property
     def dropped_items(self) -> dict[Signal, int]:
         """Items given up since the start because the journal was full."""
-        return _by_signal(self._reader.dropped_items)
+        return by_signal(self._reader.dropped_items)
 
     @property
     def lost_items(self) -> dict[Signal, int]:
         """Items that could not be read any more since the start."""
-        return _by_signal(self._reader.lost_items)
+        return by_signal(self._reader.lost_items)
 
     async def append(self, batch: Batch, *, pack: bool = False, hold: bool = False) -> int:
         """Return the record's id when the batch is as durable as the policy promises.
@@ -266,11 +286,13 @@ def _settle(future: asyncio.Future[Any], payload: Any) -> None:
         future.set_result(payload)
 
 
-def _by_signal(items: tuple[int, int, int, int]) -> dict[Signal, int]:
+def by_signal(items: tuple[int, int, int, int]) -> dict[Signal, int]:
+    """Return counts as the core has them, by signal."""
     return dict(zip(_SIGNALS, items, strict=True))
 
 
-def _problem(path: str, directory: Path, error: OSError | ValueError) -> Problem:
+def problem_of(path: str, directory: Path, error: OSError | ValueError) -> Problem:
+    """Return why a directory cannot be used, and what to do."""
     if isinstance(error, ValueError):
         message, _, fix = str(error).partition("; ")
         return Problem(path, message, fix=fix or None)

@@ -28,6 +28,7 @@ BUILTIN: dict[tuple[Kind, str], str] = {
     (Kind.EXPORTER, "prometheus"): "heliograph.exporters.prometheus",
     (Kind.EXTENSION, "basicauth"): "heliograph.extensions.basicauth",
     (Kind.EXTENSION, "bearertokenauth"): "heliograph.extensions.bearertokenauth",
+    (Kind.EXTENSION, "file_storage"): "heliograph.extensions.file_storage",
     (Kind.EXTENSION, "health_check"): "heliograph.extensions.health_check",
     (Kind.PROCESSOR, "attributes"): "heliograph.processors.attributes",
     (Kind.PROCESSOR, "batch"): "heliograph.processors.batch",

@@ -230,13 +230,16 @@ def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> No
     for path, promise in graph.promises():
         level = logging.WARNING if promise.startswith("in memory") else logging.INFO
         log.log(level, "%s: acknowledged means %s", path, promise)
-    for left in journal.unclaimed() if journal is not None else ():
-        log.warning(
-            "the journal has %d batches for exporter %s, which this configuration has not; they "
-            "stay, see 'heliograph collector journal'",
-            left.waiting,
-            left.name,
-        )
+    found = [journal, *(getattr(node.inner, "journal", None) for node in graph.nodes)]
+    for each in filter(None, found):
+        for left in each.unclaimed():
+            log.warning(
+                "the journal in %s has %d batches for exporter %s, which does not use it now; they "
+                "stay, see 'heliograph collector journal'",
+                each.directory,
+                left.waiting,
+                left.name,
+            )
     log.info("ready")
 
 
