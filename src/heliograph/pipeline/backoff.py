@@ -3,13 +3,17 @@
 One batch's back-off grows with its own attempts. The exporter's gate closes for all batches when
 nothing gets through: after a failure, an attempt that began later failed too, with no success in
 between; or when the other side named a delay. So one lost connection among several does not stop
-the rest, and a dead backend is not asked by every sender at once.
+the rest, and a dead backend is not asked by every sender at once. Since only one request asks
+whether the gate can open, it asks often, however long the outage: all others wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+CLOSED = 5.0
+"""Seconds that a gate stays closed at most, unless the first interval or the other side is longer."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Gate:
     """Whether an exporter may be tried now."""
 
     def __init__(self, intervals: Intervals, random: Callable[[], float]) -> None:
-        self._intervals = intervals
+        longest = min(intervals.longest, max(intervals.initial, CLOSED))
+        self._intervals = replace(intervals, longest=longest)
         self._random = random
         self._suspect: float | None = None
         self._rounds = 0
@@ -62,8 +67,10 @@ class Gate:
             self._until = max(self._until, now + closed)
             self._suspect = now
 
-    def succeeded(self) -> None:
-        """Something got through."""
+    def succeeded(self) -> bool:
+        """Something got through; return whether nothing did before."""
+        opens = self._rounds > 0
         self._suspect = None
         self._rounds = 0
         self._until = 0.0
+        return opens

@@ -6,7 +6,8 @@
       ▲                            │ Retry
       └──── put_back ◀─ back-off ◀─┘
 
-While the exporter fails, one record at a time asks whether it still does.
+While the exporter fails, one record at a time asks whether it still does; once it does not, no
+back-off is waited for any longer.
 """
 
 from __future__ import annotations
@@ -76,10 +77,12 @@ class Pump:
         """Record to the alarm that ends its back-off."""
         self._attempts: dict[int, int] = {}
         self._changed = asyncio.Event()
+        self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to deliver."""
+        self._sending.opened.append(self._reopened)
         self._task = asyncio.create_task(self._run())
 
     def wake(self) -> None:
@@ -97,6 +100,8 @@ class Pump:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._task is not None:
+            self._sending.opened.remove(self._reopened)
         self._task = None
         for id, alarm in self._resting.items():
             self._sending.alarms.off(alarm)
@@ -112,7 +117,7 @@ class Pump:
                 continue
             closed = sending.gate.wait(sending.now())
             if closed:
-                await sending.clock.sleep(closed)
+                await self._closed(closed)
                 continue
             await sending.slots.acquire()
             await self._launch()
@@ -137,6 +142,22 @@ class Pump:
     async def _next_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
+
+    async def _closed(self, seconds: float) -> None:
+        """Return after so long, or once something else has got through."""
+        self._opened.clear()
+        alarm = self._sending.alarms.at(self._sending.now() + seconds, self._opened.set)
+        try:
+            await self._opened.wait()
+        finally:
+            self._sending.alarms.off(alarm)
+
+    def _reopened(self) -> None:
+        """The exporter takes what comes: nothing need rest any more."""
+        self._opened.set()
+        for id, alarm in list(self._resting.items()):
+            self._sending.alarms.off(alarm)
+            self._rested(id)
 
     async def deliver(self, record: Record) -> None:
         """Attempt a record that was taken, in the slot that the caller has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 from heliograph.errors import Retry
 from heliograph.otlp import Batch
@@ -48,6 +49,8 @@ class Sending:
             exporter, self.outcomes, self.clock, self.alarms, timeout=config.timeout
         )
         self.room = Room(queue.queue_size, queue.sizer)
+        self.opened: list[Callable[[], None]] = []
+        """Called when something gets through for the first time after an outage."""
 
     async def attempt(self, left: deque[Batch]) -> None:
         """Deliver in the slot that the caller has, which is free afterwards; tell the gate.
@@ -62,8 +65,9 @@ class Sending:
             raise
         finally:
             self.slots.release()
-        if self.gate.failing:
-            self.gate.succeeded()
+        if self.gate.failing and self.gate.succeeded():
+            for call in self.opened:
+                call()
 
     def back_off(self, attempts: int, failure: Retry) -> float:
         """Return the wait after so many failed attempts of a batch."""
