@@ -62,7 +62,14 @@ def answers(port: int) -> bool:
 class Process:
     """A child whose cost is read from /proc; its output goes to a file."""
 
-    def __init__(self, command: Sequence[str | Path], log: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        fds: Sequence[int] = (),
+        **environment: str,
+    ) -> None:
         self.log = log
         with log.open("wb") as out:
             self.child = subprocess.Popen(
@@ -70,6 +77,7 @@ class Process:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=os.environ | environment,
+                pass_fds=fds,
             )
         self.pid = self.child.pid
 

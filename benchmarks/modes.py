@@ -15,6 +15,8 @@ import harness
 from install import find
 
 OURS, GO = "heliograph", "go"
+STATE = "state"
+"""Name of the folder, below the one of a run, for what outlives a collector."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Mode:
     name: str
     collector: str = OURS
     durable: bool = False
-    """Whether what is accepted survives the process."""
+    """Whether what is accepted survives the exporter's failure and a stop of the process."""
+    forgets: bool = False
+    """Whether what is accepted may be lost with a process that is killed."""
     exporter: Mapping[str, Any] = field(default_factory=dict)
     queue: Mapping[str, Any] = field(default_factory=dict)
     """``sending_queue`` of each exporter."""
@@ -43,10 +47,14 @@ SPILL = Mode("spill", durable=True)
 """As it comes: what is not delivered within a second, or fails, waits in the journal."""
 FIRST = Mode("journal first", durable=True, queue={"spill_after": "0s"})
 """The journal has it before the sender is answered."""
-MEMORY = Mode("memory", queue={"acknowledge": "memory", "sizer": "bytes", "queue_size": 64 << 20})
+MEMORY = Mode(
+    "memory",
+    forgets=True,
+    queue={"acknowledge": "memory", "sizer": "bytes", "queue_size": 64 << 20},
+)
 """The sender is answered from memory; a crash loses what waits."""
 GO_PLAIN = Mode("no queue", GO, exporter={"sending_queue": {"enabled": False}})
-GO_MEMORY = Mode("memory queue", GO)
+GO_MEMORY = Mode("memory queue", GO, forgets=True)
 GO_FILE = Mode("file_storage", GO, durable=True, storage={"fsync": False})
 GO_FSYNC = Mode("file_storage, fsync", GO, durable=True, storage={"fsync": True})
 
@@ -73,7 +81,7 @@ def configuration(
     """A configuration (JSON is YAML): OTLP in both ways, a memory limiter, an exporter a sink.
 
     Args:
-        folder: for what is kept on disk.
+        folder: of the run; what is kept on disk goes to `STATE` below it.
         limit_mib: of the memory limiter.
         cap_mib: of what is kept on disk.
         delivery: options of each exporter beside the mode's; it never gives up anyway.
@@ -87,7 +95,7 @@ def configuration(
         **(delivery or {}),
     }
     if mode.storage is not None:
-        directory = folder / "file_storage"
+        directory = folder / STATE / "file_storage"
         extensions["file_storage"] = {"directory": str(directory), "create_directory": True}
         extensions["file_storage"] |= mode.storage
         queue = {"storage": "file_storage", "sizer": "bytes", "queue_size": cap_mib * 2**20}

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 NO_PAGE = "service.telemetry.metrics.address=''"
+ACTIVATE = """
+import fcntl, os, sys
+fds, names, command = sys.argv[1].split(","), sys.argv[2], sys.argv[3:]
+copies = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in fds]
+for number, copy in enumerate(copies, 3):
+    os.dup2(copy, number)
+    os.close(copy)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
+os.execv(sys.executable, [sys.executable, *command])
+"""
 PROGRAM = "import sys; from heliograph.cli import main; sys.exit(main())"
+
+
+def activated(
+    arguments: Sequence[str], sockets: Sequence[socket.socket], names: str = ""
+) -> list[str]:
+    """Return how Python is started with sockets from descriptor 3 on, as systemd does it."""
+    fds = ",".join(str(given.fileno()) for given in sockets)
+    return [sys.executable, "-c", ACTIVATE, fds, names, *arguments]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

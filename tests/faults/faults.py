@@ -6,29 +6,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import abuse
-from modes import DELIVERED, FIRST, GO_FILE, GO_MEMORY, GO_PLAIN, SPILL, Mode
-from stage import LIMIT, RATE, SPANS, Row, Stage
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How long and how often."""
-
-    outage: float
-    """Seconds that a fault lasts."""
-    times: int
-    """How often a fault that lasts no time happens."""
-    crowd: int
-    """Connections of the many."""
-    bomb: int
-    """Bytes that a compression bomb makes."""
-    delivery: Mapping[str, Any] | None = None
-    """Options of the exporters that are not as they come."""
+import crashes
+import disks
+from modes import DELIVERED, FIRST, GO_FILE, GO_MEMORY, GO_PLAIN, MEMORY, OURS, SPILL, Mode
+from stage import LIMIT, MIB, RATE, SPANS, Row, Scale, Stage
 
 
 HASTE = {"timeout": "1s", "retry_on_failure": {"initial_interval": "200ms"}}
@@ -36,8 +22,14 @@ SHORT = Scale(outage=1.5, times=3, crowd=1000, bomb=128 * abuse.MIB, delivery=HA
 LONG = Scale(outage=60, times=100, crowd=1000, bomb=1024 * abuse.MIB)
 
 
+FORGOTTEN = 3.0
+"""Seconds without anything new after which what was only in memory will not come."""
 CROWD = 10_000
 """Spans in flight on each connection where the load is all that is taken."""
+
+
+def no_environment(folder: Path) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -47,25 +39,61 @@ class Fault:
     name: str
     act: Callable[[Stage, Scale], str | None]
     modes: Sequence[Mode]
+    quick: Sequence[Mode] | None = None
+    """Modes that the default test run looks at; the first of ours when None."""
     sinks: int = 1
     repeats: bool = False
     """Whether somebody may have to send again what was taken."""
+    kills: bool = False
+    """Whether the collector ends without a chance to do something about it."""
     rate: float | None = RATE
     """Spans a second of the load; as many as are taken when None."""
     spans: int = SPANS
     """Spans a request."""
     limit: int = LIMIT
     """MiB that the memory limiter is given."""
+    supervised: bool = False
+    """Whether a supervisor holds the listening sockets."""
+    disk: Callable[[Path], AbstractContextManager[None]] = nullcontext
+    """What is put below the folder of a run, for what the collector keeps."""
+    environment: Callable[[Path], Mapping[str, str]] = no_environment
+
+    def wrong(self, row: Row) -> str:
+        """What is wrong with a row of ours; empty when nothing is."""
+        if not row.accepted:
+            return "nothing was accepted"
+        if row.lost > row.destroyed and not (self.kills and row.mode.forgets):
+            return f"{row.lost:,} accepted spans were lost, {row.destroyed:,} destroyed"
+        if row.duplicates and not (self.repeats or row.unanswered):
+            return f"{row.duplicates:,} duplicates"
+        if row.peak > row.bound:
+            return f"{row.peak / MIB:.0f} MiB, not {row.bound / MIB:.0f}"
+        return ""
 
 
 def run(fault: Fault, mode: Mode, scale: Scale, folder: Path, patience: float = 60) -> Row:
-    """Let a fault happen once, in a folder for everything that is written."""
-    options = {"delivery": scale.delivery, "limit_mib": fault.limit}
-    with Stage(mode, folder, sinks=fault.sinks, **options) as stage:
+    """Let a fault happen once, in a folder for everything that is written.
+
+    Raises: Impossible where this machine has not what it takes.
+    """
+    with (
+        fault.disk(folder),
+        Stage(
+            mode,
+            folder,
+            sinks=fault.sinks,
+            supervised=fault.supervised,
+            environment=fault.environment(folder),
+            delivery=scale.delivery,
+            limit_mib=fault.limit,
+        ) as stage,
+    ):
         inflight = () if fault.rate else ("--inflight", CROWD // fault.spans)
         stage.load("--spans", fault.spans, *inflight, rate=fault.rate)
         stage.flowing()
         note = fault.act(stage, scale)
+        if fault.kills and mode.forgets:
+            patience = FORGOTTEN
         return stage.row(fault.name, note=note or "", patience=patience)
 
 
@@ -113,12 +141,19 @@ def busy(stage: Stage, scale: Scale) -> None:
     stage.flowing()
 
 
-def one_of_three(stage: Stage, scale: Scale) -> None:
-    """One backend of three is away, then back."""
+def one_of_three(stage: Stage, scale: Scale) -> str:
+    """One backend of three is away, then back; the others must not notice."""
     stage.sinks[1].mood("down")
+    before, began = stage.accepted(), time.monotonic()
     stage.hold(scale.outage)
+    rate = (stage.accepted() - before) / (time.monotonic() - began)
     stage.sinks[1].mood("ok")
     stage.flowing()
+    twice = sum(stage.sinks[number].seen().duplicates for number in (0, 2))
+    if stage.mode.collector == OURS and stage.mode.durable:
+        assert not twice, f"{twice} duplicates at healthy backends"
+        assert rate > 0.8 * RATE, f"{rate:.0f} spans/s while one is away"
+    return f"{rate / 1e3:.1f} k spans/s meanwhile, {twice:,} duplicates at the healthy ones"
 
 
 def half_open_backend(stage: Stage, scale: Scale) -> None:
@@ -215,43 +250,27 @@ def stopped_senders(stage: Stage, scale: Scale) -> None:
     stage.flowing()
 
 
-# The collector itself.
-
-
-def terminated(stage: Stage, scale: Scale) -> str:
-    """SIGTERM under load; started again at once."""
-    slowest = 0.0
-    times = max(scale.times // 4, 2)
-    for _ in range(times):
-        stage.flowing(RATE // 4)
-        began = time.monotonic()
-        status = stage.terminate()
-        slowest = max(slowest, time.monotonic() - began)
-        assert status == 0, stage.collector.log.read_text()[-2000:]
-        stage.start()
-    stage.flowing()
-    return f"{times} times, the longest took {slowest:.1f} s"
-
-
 def said(told: abuse.Told) -> str:
     return ", ".join(f"{what}: {count}" for what, count in sorted(told.items()))
 
 
 BARE = (DELIVERED, GO_PLAIN)
 """For what never gets past the door."""
-EVERY = (DELIVERED, SPILL, FIRST, GO_PLAIN, GO_MEMORY, GO_FILE)
+KEEPING = (DELIVERED, SPILL, FIRST, GO_PLAIN, GO_MEMORY, GO_FILE)
+EVERY = (DELIVERED, SPILL, FIRST, MEMORY, GO_PLAIN, GO_MEMORY, GO_FILE)
+DISK = (SPILL, FIRST, GO_FILE)
 
 FAULTS = (
-    Fault("backend away", outage, EVERY, repeats=True),
-    Fault("backend slow (500 ms)", slow, EVERY),
-    Fault("backend stalled", stalled, EVERY),
+    Fault("backend away", outage, EVERY, quick=(SPILL, FIRST), repeats=True),
+    Fault("backend slow (500 ms)", slow, KEEPING, quick=(SPILL,)),
+    Fault("backend stalled", stalled, KEEPING, quick=(SPILL,)),
     Fault("stalled at full load", stalled, BARE, rate=None, spans=512, limit=128),
     Fault("the same in small requests", stalled, BARE, rate=None, spans=10, limit=128),
-    Fault("answers lost", mute, EVERY, repeats=True),
-    Fault("backend says 'in 1 s'", busy, EVERY),
-    Fault("one backend of three away", one_of_three, EVERY, sinks=3, repeats=True),
-    Fault("backend half-open", half_open_backend, EVERY),
-    Fault("backend resets", reset_backend, EVERY, repeats=True),
+    Fault("answers lost", mute, KEEPING, quick=(FIRST,), repeats=True),
+    Fault("backend says 'in 1 s'", busy, KEEPING),
+    Fault("one backend of three away", one_of_three, KEEPING, (SPILL,), sinks=3, repeats=True),
+    Fault("backend half-open", half_open_backend, KEEPING, quick=(SPILL,)),
+    Fault("backend resets", reset_backend, KEEPING, repeats=True),
     Fault("compression bombs", bombs, BARE),
     Fault("malformed requests", malformed, BARE),
     Fault("oversized requests", oversized, BARE),
@@ -260,5 +279,28 @@ FAULTS = (
     Fault("slow senders", slow_senders, BARE),
     Fault("half-open and reset senders", half_open_senders, BARE),
     Fault("stopped senders", stopped_senders, BARE),
-    Fault("SIGTERM", terminated, EVERY, repeats=True),
+    Fault("SIGTERM", crashes.terminated, EVERY, quick=(SPILL,), repeats=True),
+    Fault("kill -9", crashes.killed, EVERY, (SPILL,), repeats=True, kills=True),
+    Fault("reload", crashes.reloaded, EVERY, quick=(SPILL,), repeats=True),
+    Fault(
+        "restart under socket activation",
+        crashes.restarted,
+        (DELIVERED, SPILL, FIRST),
+        quick=(SPILL,),
+        supervised=True,
+    ),
+    Fault("disk full", disks.disk_full, DISK, quick=(SPILL,), disk=disks.small, repeats=True),
+    Fault(
+        "read-only disk", disks.read_only, (SPILL, FIRST), (SPILL,), disk=disks.large, repeats=True
+    ),
+    Fault("flipped bits on disk", disks.flipped, DISK, quick=(FIRST,), repeats=True, kills=True),
+    Fault("truncated files", disks.truncated, DISK, quick=(FIRST,), repeats=True, kills=True),
+    Fault(
+        "clock jumps",
+        crashes.clock_jumps,
+        (DELIVERED, SPILL, FIRST),
+        quick=(SPILL,),
+        environment=crashes.clock,
+        repeats=True,
+    ),
 )

@@ -20,7 +20,7 @@ import faults
 import harness
 from faults import FAULTS, LONG, SHORT, Fault
 from modes import GO, OURS, Mode
-from stage import HEADINGS, LIMIT, MIB, RATE, SPANS, Row
+from stage import HEADINGS, LIMIT, RATE, SPANS, Impossible, Row, Scale
 from table import Cells, record, recorded, table
 
 TITLE = "Faults"
@@ -29,33 +29,25 @@ LEFT = 4
 ORDER = [[fault.name, mode.collector, mode.name] for fault in FAULTS for mode in fault.modes]
 
 
-def attempt(fault: Fault, mode: Mode, scale: faults.Scale) -> Row | str:
-    """A row, or what kept it from being made."""
+def attempt(fault: Fault, mode: Mode, scale: Scale) -> Row | str | None:
+    """A row, or what kept it from being made; None where this machine cannot do it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         try:
             return faults.run(fault, mode, scale, Path(folder), patience=180)
+        except Impossible as missing:
+            print(f"{fault.name}, {mode}: left out: {missing}", flush=True)
+            return None
         except Exception as error:
             logs = sorted(Path(folder).glob("collector*.log"), key=lambda log: log.stat().st_mtime)
             tail = logs[-1].read_text()[-500:] if logs else ""
             return f"{type(error).__name__}: {error}\n{tail}"
 
 
-def complaint(row: Row | str) -> str:
-    """What is wrong with a row of ours; empty when nothing is."""
-    if isinstance(row, str):
-        return row
-    if row.lost:
-        return f"{row.lost:,} accepted spans were lost"
-    if row.peak > row.bound:
-        return f"{row.peak / MIB:.0f} MiB, not {row.bound / MIB:.0f}"
-    return ""
-
-
 def place(cells: Cells) -> int:
     return ORDER.index(list(cells[:3]))
 
 
-def write(cells: list[list[str]], scale: faults.Scale) -> None:
+def write(cells: list[list[str]], scale: Scale) -> None:
     """Put the rows into RESULTS.md, beside those of other faults and modes that are there."""
     fresh = [row[:3] for row in cells]
     kept = [row for row in recorded(TITLE) if row[:3] in ORDER and row[:3] not in fresh]
@@ -97,11 +89,14 @@ def main() -> int:
         began = time.monotonic()
         row = attempt(fault, mode, scale)
         took = f"{time.monotonic() - began:.0f} s"
+        if row is None:
+            return
         told = row if isinstance(row, str) else " | ".join(row.cells())
         print(f"{fault.name}, {mode} ({took}): {told}", flush=True)
         if isinstance(row, Row):
             rows.append(row)
-        if mode.collector == OURS and (problem := complaint(row)):
+        problem = fault.wrong(row) if isinstance(row, Row) else row
+        if mode.collector == OURS and problem:
             wrong.append(f"{fault.name}, {mode}: {problem}")
 
     with ThreadPoolExecutor(options.jobs) as pool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import harness
-from modes import Ends, Mode, command, configuration
+from modes import STATE, Ends, Mode, command, configuration
+from processes import activated
 
 MIB = 2**20
 RATE = 20_000
@@ -41,6 +42,13 @@ def quiet_port() -> int:
             return port
 
 
+def listening(port: int) -> socket.socket:
+    """A socket as a supervisor holds it for a collector."""
+    bound = socket.create_server(("127.0.0.1", port), backlog=1024)
+    bound.setblocking(False)
+    return bound
+
+
 @dataclass(frozen=True)
 class Row:
     """What a fault came to."""
@@ -62,6 +70,8 @@ class Row:
     """What it may be."""
     unfinished: int
     """Spans that were never accepted, because the herd's patience was over."""
+    destroyed: int = 0
+    """Spans that the fault itself took from the disk."""
     note: str = ""
 
     @property
@@ -94,14 +104,48 @@ HEADINGS = (
 )
 
 
+class Impossible(Exception):
+    """This machine has not what a fault needs; the text says what."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long and how often."""
+
+    outage: float
+    """Seconds that a fault lasts."""
+    times: int
+    """How often a fault that lasts no time happens."""
+    crowd: int
+    """Connections of the many."""
+    bomb: int
+    """Bytes that a compression bomb makes."""
+    delivery: Mapping[str, Any] | None = None
+    """Options of the exporters that are not as they come."""
+
+
 class Stage:
     """Everything that runs during one fault; stopped at the end of the block."""
 
-    def __init__(self, mode: Mode, folder: Path, *, sinks: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        folder: Path,
+        *,
+        sinks: int = 1,
+        supervised: bool = False,
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.mode = mode
         self.folder = folder
         self.sinks: list[harness.Sink] = []
         self.peak = 0
+        self.destroyed = 0
+        self.state = folder / STATE
+        self._supervised = supervised
+        self._listening: list[socket.socket] = []
+        self._environment = {**(environment or {}), "HELIOGRAPH_STATE_DIR": str(self.state)}
         self._options = {"limit_mib": LIMIT, **options}
         self._herds: list[tuple[str, harness.Herd]] = []
         self._processes: list[harness.Process] = []
@@ -116,6 +160,8 @@ class Stage:
             self.ends = Ends(quiet_port(), quiet_port(), ports)
             self.config = self.folder / "collector.yaml"
             self.write()
+            if self._supervised:
+                self._listening = [listening(port) for port in (self.ends.grpc, self.ends.http)]
             self.start()
         except BaseException:
             self.__exit__(None, None, None)
@@ -132,6 +178,8 @@ class Stage:
             if not process.ended():
                 process.child.kill()
             process.child.wait()
+        for bound in self._listening:
+            bound.close()
 
     def _sink(self, number: int) -> harness.Sink:
         ends = [f"--grpc=127.0.0.1:{quiet_port()}".split("="), ["--check", "yes"]]
@@ -150,15 +198,32 @@ class Stage:
 
     def start(self) -> None:
         """Start the collector and return when it listens."""
+        self.spawn()
+        self.ready()
+
+    def spawn(self) -> None:
+        """Start the collector and do not wait for it."""
         self._starts += 1
-        state = self.folder / "state"
-        state.mkdir(exist_ok=True)
+        self.state.mkdir(exist_ok=True)
         log = self.folder / f"collector{self._starts}.log"
         words = command(self.mode, self.config)
-        self.collector = harness.Process(words, log, HELIOGRAPH_STATE_DIR=str(state))
+        if self._listening:
+            words = [*activated([str(word) for word in words], self._listening)]
+        fds = [bound.fileno() for bound in self._listening]
+        self.collector = harness.Process(words, log, fds=fds, **self._environment)
         self._processes.append(self.collector)
+
+    def ready(self) -> None:
+        """Return when the collector listens."""
+        if self._listening:  # the supervisor's sockets answer by themselves
+            self.until(lambda: self.says("ready"), 30, "the collector's start")
+            return
         for port in (self.ends.grpc, self.ends.http):
             self.collector.ready(port)
+
+    def says(self, text: str) -> int:
+        """How many lines of the collector's log, since its last start, have a text."""
+        return sum(text in line for line in self.collector.log.read_text().splitlines())
 
     def look(self) -> None:
         """Note the collector's memory, and that it lives."""
@@ -167,7 +232,7 @@ class Stage:
 
     def kill(self) -> None:
         """End the collector with SIGKILL."""
-        self.look()
+        self.peak = max(self.peak, self.collector.peak())
         self.collector.child.kill()
         self.collector.child.wait()
 
@@ -209,6 +274,15 @@ class Stage:
 
         harness.wait_until(seen, seconds, what)
 
+    @property
+    def herds(self) -> list[harness.Herd]:
+        """All that send."""
+        return [herd for _, herd in self._herds]
+
+    def accepted(self) -> int:
+        """Spans that the herds were told are accepted."""
+        return sum(herd.latest().get("accepted", 0) for _, herd in self._herds)
+
     def flowing(self, more: int = RATE // 2, seconds: float = 90) -> None:
         """Return when each herd has had so many more spans accepted."""
         for _, herd in self._herds:
@@ -221,24 +295,34 @@ class Stage:
     # The reckoning.
 
     def row(self, fault: str, *, patience: float = 60, note: str = "") -> Row:
-        """Let the herds finish, wait for what was accepted to arrive, and count."""
-        reports = [herd.finish(patience) for _, herd in self._herds]
+        """Let the herds finish, wait for what was accepted to arrive, and count.
+
+        Args:
+            patience: seconds without anything new at a sink after which no more is waited for.
+        """
+        reports = [herd.finish(60) for herd in self.herds]
         accepted = {
             number: [(first, end) for first, end in report["runs"]]
             for number, report in enumerate(reports, 1)
         }
+        most, changed = -1, time.monotonic()
 
         def arrived() -> bool:
-            return all(
-                not harness.missing(runs, seen.runs.get(number, []))
-                for seen in (sink.seen() for sink in self.sinks)
-                for number, runs in accepted.items()
+            nonlocal most, changed
+            seen = [sink.seen() for sink in self.sinks]
+            gone = max(
+                sum(
+                    harness.count(harness.missing(runs, one.runs.get(number, [])))
+                    for number, runs in accepted.items()
+                )
+                for one in seen
             )
+            there = sum(harness.count(runs) for one in seen for runs in one.runs.values())
+            if there > most:
+                most, changed = there, time.monotonic()
+            return gone <= self.destroyed or time.monotonic() > changed + patience
 
-        try:
-            self.until(arrived, patience, "the arrival of what was accepted")
-        except TimeoutError:
-            note = "; ".join(filter(None, (note, f"waited {patience:g} s in vain")))
+        self.until(arrived, 3600, "the arrival of what was accepted")
         return self._reckon(fault, reports, accepted, note)
 
     def _reckon(
@@ -273,5 +357,6 @@ class Stage:
             peak=self.peak,
             bound=int(self._options["limit_mib"] * SLACK * MIB),
             unfinished=sum(report["pending"] for report in reports),
+            destroyed=self.destroyed,
             note=note,
         )

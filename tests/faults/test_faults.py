@@ -5,28 +5,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import faults
 import harness
 import pytest
-from faults import FAULTS, SHORT, Fault, Scale
+from _pytest.mark import ParameterSet
+from faults import FAULTS, SHORT, Fault
 from modes import DELIVERED, OURS, Mode
-from stage import MIB, Stage
-
-CASES = [(fault, mode) for fault in FAULTS for mode in fault.modes if mode.collector == OURS]
+from stage import Impossible, Scale, Stage
 
 
-@pytest.mark.parametrize(
-    ("fault", "mode"), CASES, ids=[f"{fault.name}-{mode.name}" for fault, mode in CASES]
-)
+def cases() -> Iterator[ParameterSet]:
+    for fault in FAULTS:
+        ours = [mode for mode in fault.modes if mode.collector == OURS]
+        quick = ours[:1] if fault.quick is None else fault.quick
+        for mode in ours:
+            marks = () if mode in quick else pytest.mark.slow
+            yield pytest.param(fault, mode, id=f"{fault.name}-{mode.name}", marks=marks)
+
+
+@pytest.mark.parametrize(("fault", "mode"), list(cases()))
 def test_accepted_is_delivered(fault: Fault, mode: Mode, tmp_path: Path) -> None:
-    row = faults.run(fault, mode, SHORT, tmp_path)
-    assert row.accepted
-    assert row.lost == 0, row
+    try:
+        row = faults.run(fault, mode, SHORT, tmp_path)
+    except Impossible as missing:
+        pytest.skip(str(missing))
+    assert not fault.wrong(row), row
     assert row.unfinished == 0, row
-    assert row.duplicates == 0 or fault.repeats or row.unanswered, row
-    assert row.peak <= row.bound, f"{row.peak / MIB:.0f} MiB"
 
 
 @pytest.mark.parametrize(

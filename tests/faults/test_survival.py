@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from disks import mount, unmount
 from faults import HASTE
-from modes import DELIVERED, FIRST, MEMORY, SPILL, Mode
-from stage import RATE, Stage
+from modes import DELIVERED, FIRST, MEMORY, SPILL, STATE, Mode
+from stage import RATE, Impossible, Stage
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "delivery.md"
 START, END = "<!-- survival -->\n", "<!-- /survival -->\n"
@@ -53,11 +54,11 @@ def kill(stage: Stage) -> None:
 def power_loss(stage: Stage) -> None:
     """The disk as it is at this moment, without what the system had only in memory."""
     away(stage)
-    state = stage.folder / "state"
+    state = stage.state
     stage.kill()  # first, so that nothing is acknowledged while the disk is copied
     shutil.copyfile(stage.folder / "image", stage.folder / "after")
     unmount(state)
-    mount(stage.folder / "after", state)
+    attach(stage.folder / "after", state)
     stage.start()
     stage.sinks[0].mood("ok")
 
@@ -78,14 +79,6 @@ EVENTS: dict[str, Callable[[Stage], None]] = {
 }
 
 
-def mount(image: Path, at: Path) -> None:
-    subprocess.run(["mount", "-o", "loop,noatime", image, at], check=True)
-
-
-def unmount(at: Path) -> None:
-    subprocess.run(["umount", "--lazy", at], check=True)
-
-
 def can_mount() -> bool:
     """Whether this machine lets us mount a disk of our own, which a power loss needs."""
     with tempfile.TemporaryDirectory() as folder:
@@ -94,11 +87,15 @@ def can_mount() -> bool:
         at.mkdir()
         try:
             make_disk(image, 8)
-            mount(image, at)
-        except (OSError, subprocess.CalledProcessError):
+            attach(image, at)
+        except (OSError, subprocess.CalledProcessError, Impossible):
             return False
         unmount(at)
         return True
+
+
+def attach(image: Path, at: Path) -> None:
+    mount("-o", "loop,noatime", image, at)
 
 
 def make_disk(image: Path, mib: int) -> None:
@@ -113,10 +110,10 @@ def disk(folder: Path, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    state = folder / "state"
+    state = folder / STATE
     state.mkdir()
     make_disk(folder / "image", IMAGE_MIB)
-    mount(folder / "image", state)
+    attach(folder / "image", state)
     try:
         yield
     finally:
@@ -130,7 +127,7 @@ def outcome(mode: Mode, event: str, folder: Path) -> str:
         stage.load(rate=RATE)
         stage.flowing()
         EVENTS[event](stage)
-        row = stage.row(event, patience=20)
+        row = stage.row(event, patience=3 if mode.forgets else 20)
     assert row.unfinished == 0, row
     if on_disk and mode in (SPILL, FIRST):  # whether a sync came just in time is chance
         assert row.lost < RATE, row

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 import pytest
-from processes import PROGRAM, Collector
+from processes import PROGRAM, Collector, activated
 from serving import caller, reached, receiving
 
 from heliograph.otlp import Batch
@@ -26,16 +26,6 @@ from heliograph.testing import Sink, traces
 
 LOCAL = [("grpc.default_authority", "localhost")]
 LOG = logging.getLogger("test")
-START = """
-import fcntl, os, sys
-fds, names, command = sys.argv[1].split(","), sys.argv[2], sys.argv[3:]
-copies = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in fds]
-for number, copy in enumerate(copies, 3):
-    os.dup2(copy, number)
-    os.close(copy)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
-os.execv(sys.executable, [sys.executable, *command])
-"""
 
 
 class Activated(Collector):
@@ -44,8 +34,7 @@ class Activated(Collector):
     def __init__(self, config: Path, sockets: Sequence[socket.socket], names: str = "") -> None:
         super().__init__(config)
         self._fds = tuple(given.fileno() for given in sockets)
-        fds = ",".join(map(str, self._fds))
-        self._command = [sys.executable, "-c", START, fds, names, *self._command[1:]]
+        self._command = activated(self._command[1:], sockets, names)
 
 
 def listen(family: socket.AddressFamily = socket.AF_INET, address: Any = ("127.0.0.1", 0)) -> Any:
