@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::body::{BodyError, Incoming, Limits, Reader};
 use super::io::{Enforcement, Frames};
-use super::{
-    Codings, Cors, Door, Endpoint, Handlers, Keepalive, Outcome, Phase, Phases, Protocol, Settings,
-};
+use super::{Codings, Cors, Door, Handlers, Keepalive, Outcome, Phase, Phases, Protocol, Settings};
 use crate::edges::status::{Code, Status};
 use crate::wire::Signal;
 
@@ -116,7 +114,6 @@ pub fn frames(input: &[u8]) {
 fn settings(protocol: Protocol, include_metadata: bool) -> Settings {
     Settings {
         protocol,
-        endpoint: Endpoint::Tcp(String::new(), 0),
         signals: vec![Signal::Traces, Signal::Metrics, Signal::Logs],
         paths: vec![
             ("/v1/traces".into(), Signal::Traces),
