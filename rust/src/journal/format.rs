@@ -158,11 +158,28 @@ pub struct Position {
 
 #[derive(Debug)]
 pub enum Record<'a> {
-    Data { entry: Entry, readers: Numbers<'a>, context: &'a [u8], bytes: &'a [u8] },
-    Ref { entry: Entry, readers: Numbers<'a>, target: u64 },
-    Reader { number: u32, name: &'a str },
+    Data {
+        entry: Entry,
+        readers: Numbers<'a>,
+        context: &'a [u8],
+        bytes: &'a [u8],
+    },
+    Ref {
+        entry: Entry,
+        readers: Numbers<'a>,
+        target: u64,
+    },
+    Reader {
+        number: u32,
+        name: &'a str,
+    },
     Position(Position),
     State(Vec<(&'a str, Position)>),
+    /// An entry whose bytes cannot be trusted; never written.
+    Damaged {
+        entry: Entry,
+        readers: Numbers<'a>,
+    },
 }
 
 /// The fixed beginning of a record.
@@ -207,6 +224,39 @@ pub fn read_record(data: &[u8]) -> Result<(Record<'_>, usize), Fault> {
     let record = read_payload(frame.kind, &summed[1..])
         .ok_or(Fault::Malformed("a record is malformed though its checksum is right"))?;
     Ok((record, size))
+}
+
+/// Bytes of the record at the start of `data`, as far as it says, and whether it is an entry;
+/// nothing is checked. None where there never was a record.
+pub fn skip(data: &[u8]) -> Option<(u64, bool)> {
+    let mut bytes = Fields(data);
+    let (length, _, kind) = (bytes.u32()?, bytes.u32()?, bytes.u8()?);
+    let never_written = data.iter().take(FRAME).all(|byte| *byte == 0);
+    let is_entry = matches!(Kind::from(kind), None | Some(Kind::Data | Kind::Ref));
+    (!never_written).then_some((FRAME as u64 + u64::from(length), is_entry))
+}
+
+/// What the record at the start of `data`, which may be damaged, says of an entry, and the number
+/// of its readers; None where its lengths contradict each other. Its end need not be there.
+pub fn read_claim(data: &[u8]) -> Option<(Entry, usize)> {
+    let mut bytes = Fields(data);
+    let (length, _, kind) = (bytes.u32()?, bytes.u32()?, bytes.u8()?);
+    let (entry, readers, last) = read_entry_head(bytes.0)?;
+    let head = ENTRY as u64 + 4 * readers as u64;
+    let data = head + u64::from(last) + u64::from(entry.stored);
+    let fits = match Kind::from(kind) {
+        Some(Kind::Data) => data == u64::from(length),
+        Some(Kind::Ref) => head == u64::from(length),
+        _ => false,
+    };
+    fits.then_some((entry, readers))
+}
+
+/// The entry of a damaged record, as far as it can be told.
+pub fn read_damaged(data: &[u8]) -> Option<Record<'_>> {
+    let (entry, readers) = read_claim(data)?;
+    let readers = Numbers(data.get(FRAME + ENTRY..)?.get(..readers * 4)?);
+    Some(Record::Damaged { entry, readers })
 }
 
 /// The checksum of a record is over its length, its kind and its payload.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 
 use super::Shared;
-use super::format::{self, ENTRY, Entry, FRAME, Fault, Frame, Kind, Numbers, Record};
+use super::format::{self, ENTRY, Entry, FRAME, Fault, Frame, Numbers, Record};
 use super::state::{Aim, Place, Spot};
 use crate::edges::admission::admission;
 use crate::edges::compress::{Coding, decompress};
@@ -114,7 +114,8 @@ impl<S: Source> Ahead<'_, S> {
     }
 }
 
-/// Find the next entry of a reader from its cursor on; return where it is and where the next one is.
+/// Find the next entry of a reader from its cursor on, damaged or not; return where it is and where
+/// the next one is.
 pub fn scan(
     source: &impl Source,
     mut spot: Spot,
@@ -125,16 +126,13 @@ pub fn scan(
     let mut ahead = Ahead { source, at: spot.offset, data: Vec::new(), next: LOOK / 4 };
     while spot.offset < good {
         let head = ahead.get(spot.offset, LOOK, good)?;
-        let frame = Frame::read(head)?;
-        let mut after = Spot { offset: spot.offset + frame.size(), ..spot };
+        let (size, is_entry) = format::skip(head).ok_or(Fault::Torn)?;
+        let mut after = Spot { offset: spot.offset + size, ..spot };
         if after.offset > good {
             return Err(Fault::Torn);
         }
-        if matches!(frame.kind, Kind::Data | Kind::Ref) {
-            after.id += 1;
-            let malformed = Fault::Malformed("an entry is malformed");
-            let found = head.get(FRAME..).and_then(format::read_entry_head);
-            let (entry, readers, _) = found.ok_or(malformed)?;
+        after.id += u64::from(is_entry);
+        if let Some((entry, readers)) = format::read_claim(head) {
             let numbers = ahead.get(spot.offset, FRAME + ENTRY + readers * 4, good)?;
             let numbers = numbers.get(FRAME + ENTRY..).unwrap_or_default();
             if spot.id >= cursor && Numbers::new(numbers).iter().any(|other| other == number) {

@@ -50,12 +50,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Where reading a segment stopped before its end.
+/// What of a segment could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
+    /// Where it begins, and why.
     pub offset: u64,
     pub fault: Fault,
-    /// Bytes from there to the end of the file.
+    /// Bytes from there on that are not read, in one piece or several.
     pub skipped: u64,
 }
 
@@ -85,35 +86,62 @@ pub struct Recovery {
     pub useless: Vec<(PathBuf, Fault)>,
 }
 
-/// Call `visit(id, from, to, record)` for each record of a segment up to the first that is damaged;
-/// return where they end and the id after the last, and the damage.
+/// Call `visit(id, from, to, record)` for each record of a segment; return where they end and the
+/// id after the last, and the damage. What is damaged is passed over where its lengths lead to a
+/// record that is whole, or to the end; its entries are visited as `Record::Damaged`.
 pub fn walk<'a>(
     data: &'a [u8],
     first: u64,
     mut visit: impl FnMut(u64, u64, u64, Record<'a>),
 ) -> (u64, u64, Option<Damage>) {
     let (mut at, mut id) = (HEADER as usize, first);
+    let mut damage: Option<Damage> = None;
     while at < data.len() {
-        let read = format::read_record(&data[at..]).and_then(|(record, size)| match record {
-            Record::Ref { entry, target, .. } if !has_data(&data[..at], target, &entry) => {
-                Err(Fault::Malformed("a record refers to bytes that are not there"))
-            }
-            record => Ok((record, size)),
-        });
-        match read {
+        let fault = match read(data, at) {
             Ok((record, size)) => {
                 let entry = matches!(record, Record::Data { .. } | Record::Ref { .. });
                 visit(id, at as u64, (at + size) as u64, record);
                 id += u64::from(entry);
                 at += size;
+                continue;
             }
-            Err(fault) => {
-                let skipped = (data.len() - at) as u64;
-                return (at as u64, id, Some(Damage { offset: at as u64, fault, skipped }));
+            Err(fault) => fault,
+        };
+        let next = resume(data, at);
+        let skipped = (next.unwrap_or(data.len()) - at) as u64;
+        damage.get_or_insert(Damage { offset: at as u64, fault, skipped: 0 }).skipped += skipped;
+        let Some(next) = next else { break };
+        while at < next {
+            let Some((size, is_entry)) = format::skip(&data[at..]) else { break };
+            if let Some(record) = format::read_damaged(&data[at..]) {
+                visit(id, at as u64, at as u64 + size, record);
             }
+            id += u64::from(is_entry);
+            at += size as usize;
         }
     }
-    (at as u64, id, None)
+    (at as u64, id, damage)
+}
+
+fn read(data: &[u8], at: usize) -> Result<(Record<'_>, usize), Fault> {
+    let (record, size) = format::read_record(&data[at..])?;
+    match record {
+        Record::Ref { entry, target, .. } if !has_data(&data[..at], target, &entry) => {
+            Err(Fault::Malformed("a record refers to bytes that are not there"))
+        }
+        record => Ok((record, size)),
+    }
+}
+
+/// Where the lengths of damaged records lead: to the next whole one, or to the end.
+fn resume(data: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let (size, _) = format::skip(&data[at..])?;
+        at = at.checked_add(usize::try_from(size).ok()?).filter(|at| *at <= data.len())?;
+        if at == data.len() || format::read_record(&data[at..]).is_ok() {
+            return Some(at);
+        }
+    }
 }
 
 /// Whether the bytes of an entry are in a data record at `target`.
@@ -201,7 +229,10 @@ pub fn take(
     };
     state.segments.insert(first, segment);
     let (good, end, damage) = walk(data, first, |id, from, _, record| {
-        if let Record::Data { entry, readers, .. } | Record::Ref { entry, readers, .. } = record {
+        if let Record::Data { entry, readers, .. }
+        | Record::Ref { entry, readers, .. }
+        | Record::Damaged { entry, readers } = record
+        {
             for number in readers.iter() {
                 let reader = state.readers.iter().position(|reader| reader.number == number);
                 if let Some(reader) = reader {
@@ -317,7 +348,7 @@ impl Positions {
                 let known = here.entry(position.reader).or_default();
                 known.1 = Some(position);
             }
-            Record::Data { .. } | Record::Ref { .. } => {}
+            Record::Data { .. } | Record::Ref { .. } | Record::Damaged { .. } => {}
         });
         for (number, (name, position)) in here {
             let known = self.0.entry(number).or_default();
