@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -133,6 +134,22 @@ async def test_while_it_fails_one_record_asks() -> None:
         assert len(backend.tried) <= 13
         assert len(rig.journal.kept) == 50
         assert rig.value("heliograph_exporter_oldest_seconds") == pytest.approx(10, abs=0.1)
+
+
+async def test_all_is_delivered_soon_after_a_long_outage() -> None:
+    """Whoever asks does so often, and what has failed often need not wait any longer than others."""
+    down = [True]
+    backend = Backend(Retry("down") if down else None for _ in itertools.count())
+    async with Rig(backend, retry_on_failure={"randomization_factor": 0}) as rig:
+        for _ in range(50):
+            await rig.delivery.consume(traces())
+        await rig.clock.advance(120)
+        assert 20 < len(backend.tried) < 30
+        down.clear()
+        await rig.clock.advance(5)
+        await settle(200)
+        assert backend.items == 50 * traces().items
+        assert not rig.journal.kept
 
 
 async def test_a_failure_after_the_spill_is_tried_again() -> None:
