@@ -103,7 +103,7 @@ def clock(folder: Path) -> dict[str, str]:
     return {
         "LD_PRELOAD": str(found[0]),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
 
@@ -111,7 +111,7 @@ def clock(folder: Path) -> dict[str, str]:
 def clock_jumps(stage: Stage, scale: Scale) -> str:
     """The clock jumps forth and back, days and seconds, while the backend is away, and after."""
     offset = stage.folder / "clock"
-    pause = max(scale.outage / len(JUMPS), 1.2)  # the clock is looked up once a second
+    pause = scale.outage / len(JUMPS)
     stage.sinks[0].mood("down")
     for number, jump in enumerate(JUMPS):
         if number == len(JUMPS) // 2:

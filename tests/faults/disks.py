@@ -14,7 +14,7 @@ import segments
 from modes import OURS, STATE
 from stage import MIB, RATE, Impossible, Scale, Stage
 
-SMALL = 6
+SMALL = 3
 """MiB of a disk that is to be full."""
 LARGE = 512
 """MiB of one that has room."""
@@ -72,7 +72,7 @@ def _until_full(stage: Stage) -> float:
     """Return after how many seconds nothing more was accepted for a while."""
     began = last = time.monotonic()
     most = stage.accepted()
-    while time.monotonic() - last < 2 and time.monotonic() - began < 60:
+    while time.monotonic() - last < 1 and time.monotonic() - began < 60:
         stage.hold(0.1)
         if stage.accepted() > most:
             most, last = stage.accepted(), time.monotonic()
