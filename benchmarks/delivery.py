@@ -244,7 +244,7 @@ def main() -> int:
     print(text)
     if options.write:
         setting = (
-            f"`benchmarks/delivery.py`, {machine()}. Full load: requests of {SPANS} spans × 10 "
+            f"`benchmarks/delivery.py`, {machine()}. Full load: requests of {SPANS} spans x 10 "
             f"attributes\nover gRPC, medians of {options.repeats} interleaved runs of "
             f"{options.seconds:g} s. Outage: {options.outage:g} s at {RATE:,} spans/s in requests "
             "of 100,\nof 10 minutes wanted. A ratio above 1 is in our favour."

@@ -16,7 +16,6 @@ import disks
 from modes import DELIVERED, FIRST, GO_FILE, GO_MEMORY, GO_PLAIN, MEMORY, OURS, SPILL, Mode
 from stage import LIMIT, MIB, RATE, SPANS, Row, Scale, Stage
 
-
 HASTE = {"timeout": "1s", "retry_on_failure": {"initial_interval": "200ms"}}
 SHORT = Scale(outage=1.5, times=3, crowd=1000, bomb=128 * abuse.MIB, delivery=HASTE)
 LONG = Scale(outage=60, times=100, crowd=1000, bomb=1024 * abuse.MIB)

@@ -137,7 +137,7 @@ async def test_while_it_fails_one_record_asks() -> None:
 
 
 async def test_all_is_delivered_soon_after_a_long_outage() -> None:
-    """Whoever asks does so often, and what has failed often need not wait any longer than others."""
+    """Whoever asks does so often; what has failed often waits no longer than others."""
     down = [True]
     backend = Backend(Retry("down") if down else None for _ in itertools.count())
     async with Rig(backend, retry_on_failure={"randomization_factor": 0}) as rig:
