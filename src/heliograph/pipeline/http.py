@@ -112,6 +112,12 @@ class Server:
         self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
     ) -> None:
         """Listen on sockets that are bound already, and close them at the end."""
+        self._servers += await self._serve(sockets, tls)
+
+    async def _serve(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None
+    ) -> list[asyncio.Server]:
+        servers = []
         for each in sockets:
             options: dict[str, Any] = {"sock": each, **self._options(tls)}
             if each.family != socket.AF_UNIX:
@@ -120,12 +126,13 @@ class Server:
                 if sys.version_info >= (3, 13):
                     options["cleanup_socket"] = False
                 server = await asyncio.start_unix_server(self._connected, **options)
-            self._servers.append(server)
+            servers.append(server)
+        return servers
 
     async def renew(self, tls: ssl.SSLContext) -> None:
         """Shake hands with another context from now on; open connections stay as they are."""
-        old, self._servers = self._servers, []
-        await self.start_on([sock.dup() for server in old for sock in server.sockets], tls)
+        old = self._servers
+        self._servers = await self._serve(self.copies(), tls)
         for server in old:
             server.close()
 
