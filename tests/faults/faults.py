@@ -51,6 +51,8 @@ class Fault:
     """Spans a request."""
     limit: int = LIMIT
     """MiB that the memory limiter is given."""
+    timeout: str | None = None
+    """Of each attempt, where no other will do."""
     supervised: bool = False
     """Whether a supervisor holds the listening sockets."""
     disk: Callable[[Path], AbstractContextManager[None]] = nullcontext
@@ -75,6 +77,9 @@ def run(fault: Fault, mode: Mode, scale: Scale, folder: Path, patience: float = 
 
     Raises: Impossible where this machine has not what it takes.
     """
+    delivery = dict(scale.delivery or {})
+    if fault.timeout:
+        delivery["timeout"] = fault.timeout
     with (
         fault.disk(folder),
         Stage(
@@ -83,7 +88,7 @@ def run(fault: Fault, mode: Mode, scale: Scale, folder: Path, patience: float = 
             sinks=fault.sinks,
             supervised=fault.supervised,
             environment=fault.environment(folder),
-            delivery=scale.delivery,
+            delivery=delivery,
             limit_mib=fault.limit,
         ) as stage,
     ):
@@ -261,7 +266,7 @@ DISK = (SPILL, FIRST, GO_FILE)
 
 FAULTS = (
     Fault("backend away", outage, EVERY, quick=(SPILL, FIRST), repeats=True),
-    Fault("backend slow (500 ms)", slow, KEEPING, quick=(SPILL,)),
+    Fault("backend slow (500 ms)", slow, KEEPING, quick=(SPILL,), timeout="10s"),
     Fault("backend stalled", stalled, KEEPING, quick=(SPILL,)),
     Fault("stalled at full load", stalled, BARE, rate=None, spans=512, limit=128),
     Fault("the same in small requests", stalled, BARE, rate=None, spans=10, limit=128),
