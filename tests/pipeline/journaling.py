@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from heliograph.otlp import Batch
+from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.journal import Journal, JournalQueue, JournalSettings
 
@@ -79,9 +79,10 @@ def output(process: subprocess.Popen[str], seconds: float = 30) -> str:
 
 
 def name(batch: Batch) -> str:
-    """Return the name of a batch's first item."""
-    frame: Any = batch.frame("name")
-    return str(frame["name"][0])
+    """Return the name of a batch's first span, or the body of its first log record."""
+    path = "body" if batch.signal == Signal.LOGS else "name"
+    frame: Any = batch.frame(path)
+    return str(frame[path][0])
 
 
 async def drained(queue: JournalQueue) -> list[str]:

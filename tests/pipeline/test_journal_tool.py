@@ -97,7 +97,7 @@ async def test_verify_names_file_byte_and_reason(tmp_path: Path) -> None:
     segment = spoilt(tmp_path, b"batch 2")
     done = await journal("verify", "--directory", str(tmp_path))
     assert done.returncode == 1
-    assert f"{segment}: 4 batches, DAMAGED: a checksum does not match at byte " in done.stdout
+    assert f"{segment}: 11 batches, DAMAGED: a checksum does not match at byte " in done.stdout
     assert "bytes are unreadable" in done.stdout
     async with opened(tmp_path) as made:
         await drained(made.queue("otlp/one"))
