@@ -75,10 +75,26 @@ async def test_a_changed_byte_costs_its_record_and_the_file_is_kept(tmp_path: Pa
         assert 0 < journal.recovery.skipped_bytes < len(data) // 3
         queue = journal.queue("otlp")
         assert await drained(queue) == [f"batch {number} 0" for number in (0, 1, 2, 4, 5)]
+        assert queue.lost_items[Signal.TRACES] == 1
         aside = segment.with_suffix(".seg.damaged")
         await until(aside.exists)
         assert aside.read_bytes() == bytes(data)
         assert journal.used >= len(data), "what is set aside counts"
+
+
+async def test_behind_a_changed_length_nothing_is_believed(tmp_path: Path) -> None:
+    segment = await write(tmp_path)
+    data = bytearray(segment.read_bytes())
+    sizes, at = [], 32
+    while at < len(data):
+        sizes.append(at)
+        at += 9 + int.from_bytes(data[at : at + 4], "little")
+    data[sizes[4]] ^= 1  # the first one is the state
+    segment.write_bytes(data)
+    async with opened(tmp_path) as journal:
+        assert journal.recovery.skipped_bytes == len(data) - sizes[4]
+        queue = journal.queue("otlp")
+        assert await drained(queue) == ["batch 0 0", "batch 1 0", "batch 2 0"]
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60])
