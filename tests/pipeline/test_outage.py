@@ -24,9 +24,9 @@ from heliograph.testing import FakeClock, settings, traces
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "delivery.md"
 START, END = "<!-- outage -->\n", "<!-- /outage -->\n"
 MODES: dict[str, dict[str, Any] | None] = {
+    "delivered": None,
     "spill": {"spill_after": "240s"},
     "journal first": {"spill_after": "0s"},
-    "delivered": None,
     "memory": {"acknowledge": "memory", "queue_size": 10},
 }
 OUTAGES = {"a minute": 60, "an hour": 3600, "a day": 86_400}
@@ -87,9 +87,10 @@ async def outcome(queue: dict[str, Any] | None, seconds: int) -> str:
 
 
 async def test_the_table_is_true(update: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "TICK", 60.0)  # a day of quarter seconds would take a minute
     lines = [f"| mode | {' | '.join(OUTAGES)} |", f"|---|{'---|' * len(OUTAGES)}"]
     for mode, queue in MODES.items():
+        if queue is not None:  # a day of quarter seconds would take a minute
+            monkeypatch.setattr(sending, "TICK", 60.0)
         cells = [await outcome(queue, seconds) for seconds in OUTAGES.values()]
         lines.append(f"| {mode} | {' | '.join(cells)} |")
     wanted = "\n".join(lines) + "\n"
