@@ -74,7 +74,7 @@ async def outcome(queue: dict[str, Any] | None, seconds: int) -> str:
         senders.append(asyncio.create_task(delivery.consume(traces(1))))
         await clock.advance(seconds / SENT)
     backend.away = False
-    await clock.advance(240)
+    await clock.advance(1200)
     told = await asyncio.gather(*senders, return_exceptions=True)
     kept_by_senders = sum(isinstance(error, Retry) for error in told)
     accepted = SENT - kept_by_senders
