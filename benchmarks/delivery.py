@@ -1,8 +1,8 @@
 """What durability costs: ours with the journal and the Go collector with file_storage, in one run.
 
-``python benchmarks/delivery.py [--parts cost,each,stall,outage] [--seconds 4] [--repeats 3]
+``python benchmarks/delivery.py [--parts cost,paced,each,stall,outage] [--seconds 4] [--repeats 3]
 [--outage 60] [--write]``. ``cost`` and ``each`` keep a collector as busy as it can be, without and
-with a sync before each acknowledgement; ``stall`` does so while the exporter answers nothing;
+with a sync before each acknowledgement; ``paced`` sends 100 000 spans a second; ``stall`` does so while the exporter answers nothing;
 ``outage`` sends 20 000 spans a second while the backend is away for so many seconds, then measures
 how fast what waits arrives beside what goes on coming. ``--write`` puts the table into RESULTS.md.
 """
@@ -65,7 +65,8 @@ class Measure:
         return figure > self.wanted if self.less else figure < self.wanted
 
 
-CPU = Measure("CPU, fsync every 200 ms", "CPU-s per million spans", 1.0)
+CPU = Measure("CPU, fsync every 200 ms, full load", "CPU-s per million spans", 1.0)
+PACED = Measure("CPU, fsync every 200 ms, 100 k spans/s", "CPU-s per million spans", 1.0)
 EACH_RATE = Measure("full load, fsync before each answer", "spans/s", 50_000, less=False)
 RESIDENT = Measure(f"exporter stalled at full load, limit_mib {LIMIT}", "MiB resident", 150)
 HELD = Measure("accepted while it is stalled", "k spans", less=False)
@@ -110,13 +111,19 @@ def collector(mode: Mode, *sink_options: str, limit_mib: int = 512) -> Iterator[
                 yield Running(process, sink, ends.grpc, folder)
 
 
-def busy(mode: Mode, options: argparse.Namespace) -> Figures:
-    """As many spans as are taken, to a backend that is well."""
+def paced(mode: Mode, options: argparse.Namespace) -> Figures:
+    """A load that every collector bears."""
+    return {PACED: busy(mode, options, "--rate", 100_000)[CPU]}
+
+
+def busy(mode: Mode, options: argparse.Namespace, *more: str | float) -> Figures:
+    """As many spans as are taken, or as is said, to a backend that is well."""
     with collector(mode) as running:
         before, began = running.process.cpu(), time.monotonic()
         report = harness.load(
             *("--target", f"127.0.0.1:{running.port}", "--spans", SPANS),
             *("--seconds", options.seconds, "--connections", 4, "--inflight", 4),
+            *more,
         )
         took = time.monotonic() - began
         spans = drained(running.sink, report["accepted"])["spans"]
@@ -192,6 +199,7 @@ class Part:
 
 PARTS = {
     "cost": Part(busy, (SPILL, FIRST, GO_FILE), (CPU,)),
+    "paced": Part(paced, (SPILL, FIRST, GO_FILE), (PACED,)),
     "each": Part(busy, (EACH, GO_FSYNC), (EACH_RATE,)),
     "stall": Part(stall, (DELIVERED, SPILL, FIRST, GO_MEMORY, GO_FILE), (RESIDENT, HELD), False),
     "outage": Part(outage, (SPILL, GO_FILE), (ON_DISK, SHARE, PEAK, DRAIN, LOST), False),

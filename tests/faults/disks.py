@@ -6,13 +6,13 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import segments
 from modes import OURS, STATE
-from stage import MIB, RATE, Impossible, Scale, Stage
+from stage import RATE, Impossible, Scale, Stage
 
 SMALL = 3
 """MiB of a disk that is to be full."""
@@ -136,15 +136,29 @@ def _damaged(stage: Stage, scale: Scale, damage: object) -> str:
     if ours:
         stage.destroyed = before - segments.spans(files)
     stage.sinks[0].mood("ok")
+    if not ours:
+        return f"{len(hit)} of {len(files)} files damaged{_start_again(stage, files)}"
     stage.start()
     stage.flowing()
-    if not ours:
-        return f"{len(hit)} of {len(files)} files damaged"
     log = stage.collector.log.read_text()
     skipped = sum(map(int, re.findall(r": (\d+) bytes are skipped", log)))
     told = len(re.findall(r"bytes are skipped|cannot be read any more", log))
     assert told, log[-2000:]
     return (
         f"{len(hit)} of {len(files)} files damaged, {stage.destroyed:,} spans destroyed; "
-        f"{told} lines say so, of {skipped / MIB:.1f} MiB"
+        f"{told} lines say so, of {skipped / 1024:,.0f} KiB"
     )
+
+
+def _start_again(stage: Stage, files: Sequence[Path]) -> str:
+    """Start a collector that may not bear what it finds; without it then. Return what to say."""
+    try:
+        stage.start()
+        stage.flowing()
+    except RuntimeError:
+        for path in files:
+            path.unlink()
+        stage.start()
+        stage.flowing()
+        return "; it crashed until they were deleted"
+    return ""

@@ -33,7 +33,7 @@ def attempt(fault: Fault, mode: Mode, scale: Scale) -> Row | str | None:
     """A row, or what kept it from being made; None where this machine cannot do it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         try:
-            return faults.run(fault, mode, scale, Path(folder), patience=180)
+            return faults.run(fault, mode, scale, Path(folder))
         except Impossible as missing:
             print(f"{fault.name}, {mode}: left out: {missing}", flush=True)
             return None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 CLOSED = 5.0
-"""Seconds that a gate stays closed at most; longer if the first interval is, or the other side."""
+"""Seconds that a gate stays closed at most, unless the first interval is longer."""
 
 
 @dataclass(frozen=True)

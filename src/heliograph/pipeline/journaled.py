@@ -32,6 +32,9 @@ from heliograph.pipeline.sending import Sending
 MARGIN = 1.0
 """Seconds before a sender's deadline at which its batch is spilled."""
 
+PLENTY = 32 * 2**20
+"""Bytes that wait from which what comes is compressed, even if all goes well: it will stay."""
+
 LAST = 5.0
 """Seconds for the attempts in flight when the process ends."""
 
@@ -118,10 +121,14 @@ class Journaled:
         slots = self._sending.slots
         return not slots.free and bool(self._queue.waiting or not self._sending.room.fits(batch))
 
+    def _stays(self) -> bool:
+        """Whether what is journaled now will be there for a while, so that compressing it pays."""
+        return self._sending.gate.failing or self._queue.waiting_bytes > PLENTY
+
     async def _keep(self, batch: Batch) -> bool:
         """Put a batch into the journal, to be delivered later; False when it does not take it."""
         try:
-            await self._queue.append(batch, pack=True, hold=False)
+            await self._queue.append(batch, pack=self._stays(), hold=False)
         except JournalError as error:
             self._sending.outcomes.unkept(error.reason)
             return False
@@ -136,7 +143,7 @@ class Journaled:
             sending.slots.free -= 1
         received_ns = sending.clock.time_ns()
         try:
-            id = await self._queue.append(batch, pack=not hold, hold=hold)
+            id = await self._queue.append(batch, pack=self._stays(), hold=hold)
         except BaseException as error:
             if hold:
                 sending.slots.release()

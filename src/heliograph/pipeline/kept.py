@@ -37,6 +37,11 @@ class Kept:
         return self._queue.waiting
 
     @property
+    def waiting_bytes(self) -> int:
+        """Their bytes, as batches."""
+        return self._queue.waiting_bytes
+
+    @property
     def items(self) -> int:
         """Items that are not done, taken or not."""
         self._notice()
