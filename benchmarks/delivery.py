@@ -2,7 +2,8 @@
 
 ``python benchmarks/delivery.py [--parts cost,paced,each,stall,outage] [--seconds 4] [--repeats 3]
 [--outage 60] [--write]``. ``cost`` and ``each`` keep a collector as busy as it can be, without and
-with a sync before each acknowledgement; ``paced`` sends 100 000 spans a second; ``stall`` does so while the exporter answers nothing;
+with a sync before each acknowledgement; ``paced`` sends 100 000 spans a second. ``stall`` pushes
+while the exporter answers nothing;
 ``outage`` sends 20 000 spans a second while the backend is away for so many seconds, then measures
 how fast what waits arrives beside what goes on coming. ``--write`` puts the table into RESULTS.md.
 """
@@ -66,7 +67,7 @@ class Measure:
 
 
 CPU = Measure("CPU, fsync every 200 ms, full load", "CPU-s per million spans", 1.0)
-PACED = Measure("CPU, fsync every 200 ms, 100 k spans/s", "CPU-s per million spans", 1.0)
+PACED = Measure("CPU, fsync every 200 ms, 100 k spans/s", "CPU-s per million spans")
 EACH_RATE = Measure("full load, fsync before each answer", "spans/s", 50_000, less=False)
 RESIDENT = Measure(f"exporter stalled at full load, limit_mib {LIMIT}", "MiB resident", 150)
 HELD = Measure("accepted while it is stalled", "k spans", less=False)

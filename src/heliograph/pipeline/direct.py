@@ -45,21 +45,26 @@ class Direct:
         left = deque((batch,))
         attempts = 0
         delay = 0.0
+        told = False
         while True:
             if delay or not slots.free or gate.failing:
-                await self._wait(batch, delay, arrived)
+                await self._wait(batch, delay, arrived, told)
             else:
                 slots.free -= 1
             try:
                 await sending.attempt(left)
             except Retry as error:
                 attempts += 1
+                told = bool(error.after)
                 delay = self._back_off(batch, error, attempts, arrived)
             else:
                 return
 
-    async def _wait(self, batch: Batch, delay: float, arrived: float) -> None:
+    async def _wait(self, batch: Batch, delay: float, arrived: float, told: bool) -> None:
         """Take a place in the waiting room for the back-off and until a slot is free.
+
+        Args:
+            told: whether the other side has named the back-off.
 
         Raises: Retry when the room is full, or the wait would be longer than the sender's.
         """
@@ -79,7 +84,7 @@ class Direct:
         sending.room.enter(batch)
         try:
             if delay:
-                await sending.clock.sleep(delay)
+                await (sending.clock.sleep if told else sending.rest)(delay)
             if sending.slots.free:
                 sending.slots.free -= 1
             else:

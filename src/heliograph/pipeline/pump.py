@@ -75,9 +75,10 @@ class Pump:
         self._flying: set[asyncio.Task[None]] = set()
         self._resting: dict[int, int] = {}
         """Record to the alarm that ends its back-off."""
+        self._told: set[int] = set()
+        """Of those, the ones whose back-off the other side has named."""
         self._attempts: dict[int, int] = {}
         self._changed = asyncio.Event()
-        self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -117,7 +118,7 @@ class Pump:
                 continue
             closed = sending.gate.wait(sending.now())
             if closed:
-                await self._closed(closed)
+                await sending.rest(closed)
                 continue
             await sending.slots.acquire()
             await self._launch()
@@ -143,20 +144,10 @@ class Pump:
         self._changed.clear()
         await self._changed.wait()
 
-    async def _closed(self, seconds: float) -> None:
-        """Return after so long, or once something else has got through."""
-        self._opened.clear()
-        alarm = self._sending.alarms.at(self._sending.now() + seconds, self._opened.set)
-        try:
-            await self._opened.wait()
-        finally:
-            self._sending.alarms.off(alarm)
-
     def _reopened(self) -> None:
-        """The exporter takes what comes: nothing need rest any more."""
-        self._opened.set()
-        for id, alarm in list(self._resting.items()):
-            self._sending.alarms.off(alarm)
+        """The exporter takes what comes: nothing need rest but what the other side wants later."""
+        for id in self._resting.keys() - self._told:
+            self._sending.alarms.off(self._resting[id])
             self._rested(id)
 
     async def deliver(self, record: Record) -> None:
@@ -191,10 +182,13 @@ class Pump:
             return
         attempts = self._attempts[id] = self._attempts.get(id, 0) + 1
         due = sending.now() + sending.back_off(attempts, error)
+        if error.after:
+            self._told.add(id)
         self._resting[id] = sending.alarms.at(due, lambda: self._rested(id))
 
     def _rested(self, id: int) -> None:
         self._resting.pop(id, None)
+        self._told.discard(id)
         self._queue.put_back(id)
         self._changed.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Sending:
         self.room = Room(queue.queue_size, queue.sizer)
         self.opened: list[Callable[[], None]] = []
         """Called when something gets through for the first time after an outage."""
+        self._resting: set[asyncio.Future[None]] = set()
 
     async def attempt(self, left: deque[Batch]) -> None:
         """Deliver in the slot that the caller has, which is free afterwards; tell the gate.
@@ -66,8 +68,20 @@ class Sending:
         finally:
             self.slots.release()
         if self.gate.failing and self.gate.succeeded():
+            for rest in self._resting:
+                rest.cancel()
             for call in self.opened:
                 call()
+
+    async def rest(self, seconds: float) -> None:
+        """Return after so long, or when something gets through for the first time."""
+        rest = asyncio.ensure_future(self.clock.sleep(seconds))
+        self._resting.add(rest)
+        try:
+            await asyncio.wait([rest])
+        finally:
+            self._resting.discard(rest)
+            rest.cancel()
 
     def back_off(self, attempts: int, failure: Retry) -> float:
         """Return the wait after so many failed attempts of a batch."""
