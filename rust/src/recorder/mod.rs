@@ -2,5 +2,11 @@
 
 pub mod any;
 pub mod attributes;
+pub mod clock;
+pub mod fork;
+pub mod ids;
+pub mod queue;
+pub mod scope;
+pub mod span;
 
 pub mod py;
