@@ -4,6 +4,7 @@ pub mod edges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod journal;
+pub mod recorder;
 pub mod wire;
 
 use pyo3::prelude::*;
@@ -14,6 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wire::loki::py::register(module)?;
     edges::py::register(module)?;
     journal::py::register(module)?;
+    recorder::py::register(module)?;
     // Names are the stub's business; pyo3's list of them would have to be repeated there.
     module.as_any().delattr("__all__")
 }

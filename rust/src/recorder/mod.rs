@@ -1,0 +1,12 @@
+//! What an app records, written in wire form while it is recorded.
+
+pub mod any;
+pub mod attributes;
+pub mod clock;
+pub mod fork;
+pub mod ids;
+pub mod queue;
+pub mod scope;
+pub mod span;
+
+pub mod py;

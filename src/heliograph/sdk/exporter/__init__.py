@@ -1,0 +1,1 @@
+"""Exporters, where the official ones are."""
