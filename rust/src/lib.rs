@@ -2,6 +2,7 @@
 
 pub mod edges;
 pub mod journal;
+pub mod recorder;
 pub mod wire;
 
 use pyo3::prelude::*;

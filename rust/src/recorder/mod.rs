@@ -1,0 +1,6 @@
+//! What an app records, written in wire form while it is recorded.
+
+pub mod any;
+pub mod attributes;
+
+pub mod py;

@@ -1,0 +1,3 @@
+//! Python's view of the recorder.
+
+pub mod values;
