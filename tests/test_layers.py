@@ -13,6 +13,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "otlp": set(),
     "pipeline": {"otlp"},
     "ottl": {"otlp"},
+    "sdk": {"otlp"},
     **{kind: {"otlp", "pipeline", "ottl"} for kind in COMPONENTS},
     "testing": {"otlp", "pipeline"},
     "cli": {"otlp", "pipeline", "ottl", "testing", *COMPONENTS},

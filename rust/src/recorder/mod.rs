@@ -2,5 +2,7 @@
 
 pub mod any;
 pub mod attributes;
+pub mod fork;
+pub mod metrics;
 
 pub mod py;

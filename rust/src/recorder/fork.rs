@@ -1,0 +1,70 @@
+//! Forks: the child forgets what the parent had recorded, and no lock of the recorder is lost in it.
+
+use std::cell::UnsafeCell;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static INSTALL: Once = Once::new();
+static GATE: Gate = Gate(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
+
+/// A lock that may be released in the child of a fork.
+struct Gate(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a pthread mutex is made to be used by several threads.
+unsafe impl Sync for Gate {}
+
+impl Gate {
+    fn lock(&self) {
+        // SAFETY: the mutex is static and initialised.
+        unsafe { libc::pthread_mutex_lock(self.0.get()) };
+    }
+
+    fn unlock(&self) {
+        // SAFETY: called by the thread that locked, or by its copy in a child.
+        unsafe { libc::pthread_mutex_unlock(self.0.get()) };
+    }
+}
+
+extern "C" fn before() {
+    GATE.lock();
+}
+
+extern "C" fn parent() {
+    GATE.unlock();
+}
+
+extern "C" fn child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    GATE.unlock();
+}
+
+/// Watch forks from now on.
+pub fn install() {
+    INSTALL.call_once(|| {
+        // SAFETY: the handlers touch statics only, and are safe after a fork.
+        unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
+    });
+}
+
+/// How many forks lie between the first process and this one.
+#[inline]
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Work with locks of the recorder while no fork can happen. The work must not wait for Python.
+///
+/// Who records holds the interpreter's lock while holding one of the recorder's, and a fork from
+/// Python needs it too; only work without the interpreter has to come through here.
+pub fn hold<R>(work: impl FnOnce() -> R) -> R {
+    struct Release;
+    impl Drop for Release {
+        fn drop(&mut self) {
+            GATE.unlock();
+        }
+    }
+    GATE.lock();
+    let _release = Release;
+    work()
+}

@@ -1,0 +1,1 @@
+"""OpenTelemetry inside a program: behind the official API, on the native core."""
