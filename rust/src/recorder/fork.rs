@@ -4,8 +4,8 @@ use std::cell::UnsafeCell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-static INSTALL: Once = Once::new();
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+static WATCHING: Once = Once::new();
 static GATE: Gate = Gate(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
 
 /// A lock that may be released in the child of a fork.
@@ -39,15 +39,16 @@ extern "C" fn child() {
     GATE.unlock();
 }
 
-/// Watch forks from now on.
-pub fn install() {
-    INSTALL.call_once(|| {
+/// Begin to count, and to hold forks back while `hold` works.
+pub fn watch() {
+    WATCHING.call_once(|| {
         // SAFETY: the handlers touch statics only, and are safe after a fork.
         unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
     });
 }
 
-/// How many forks lie between the first process and this one.
+/// How many forks lie between the program's first process and this one, plus one. Forks from C
+/// count: the number changes in the child before `fork` returns.
 #[inline]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)

@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyDict, PyTuple};
 
 /// Trace and span id, big-endian, and whether the trace is sampled.
 pub struct Current {
@@ -55,29 +55,45 @@ pub fn context_or_current<'py>(
 }
 
 /// The span of a context, unless it has none.
+#[inline]
 pub fn current(context: &Bound<'_, PyAny>) -> PyResult<Option<Current>> {
     let py = context.py();
     let api = api(py)?;
-    if let (Ok(entries), Some(key)) = (context.cast::<PyDict>(), &api.span_key)
-        && entries.get_item(key)?.is_none()
-    {
-        return Ok(None);
-    }
-    let span = api.get_current_span.bind(py).call1((context,))?;
+    let span = match (context.cast::<PyDict>(), &api.span_key) {
+        (Ok(entries), Some(key)) => match entries.get_item(key)? {
+            Some(span) if !span.is_none() => span,
+            _ => return Ok(None),
+        },
+        _ => api.get_current_span.bind(py).call1((context,))?,
+    };
     let span = span.call_method0(intern!(py, "get_span_context"))?;
-    if !span.getattr(intern!(py, "is_valid"))?.is_truthy()? {
+    let field = |at, name| match span.cast::<PyTuple>() {
+        Ok(fields) => fields.get_item(at),
+        Err(_) => span.getattr(name),
+    };
+    // A span context is a tuple with names.
+    let (trace, span_id) = (field(0, "trace_id")?, field(1, "span_id")?);
+    let (trace, span_id) = (wide(&trace)?, narrow(&span_id)?);
+    if trace == 0 || span_id == 0 {
         return Ok(None);
     }
-    let flags: u32 = span.getattr(intern!(py, "trace_flags"))?.extract()?;
-    let ids = (
-        big_endian(&span.getattr(intern!(py, "trace_id"))?)?,
-        big_endian(&span.getattr(intern!(py, "span_id"))?)?,
-    );
-    Ok(Some(Current { ids, sampled: flags & 1 == 1 }))
+    let sampled = narrow(&field(3, "trace_flags")?)? & 1 == 1;
+    Ok(Some(Current { ids: (trace.to_be_bytes(), span_id.to_be_bytes()), sampled }))
 }
 
-fn big_endian<const N: usize>(id: &Bound<'_, PyAny>) -> PyResult<[u8; N]> {
-    let py = id.py();
-    let bytes = id.call_method1(intern!(py, "to_bytes"), (N, intern!(py, "big")))?;
-    Ok(bytes.cast::<PyBytes>()?.as_bytes().try_into()?)
+fn narrow(number: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number.extract()
+}
+
+/// A number of 128 bits. Without the full API of CPython there is no quicker way.
+fn wide(number: &Bound<'_, PyAny>) -> PyResult<u128> {
+    static SHIFT: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    let py = number.py();
+    let (bits, mask) = SHIFT.get_or_try_init(py, || {
+        let object = |value: u64| value.into_pyobject(py).map(|value| value.into_any().unbind());
+        Ok::<_, PyErr>((object(64)?, object(u64::MAX)?))
+    })?;
+    let high = narrow(&number.rshift(bits)?)?;
+    let low = narrow(&number.bitand(mask)?)?;
+    Ok(u128::from(high) << 64 | u128::from(low))
 }
