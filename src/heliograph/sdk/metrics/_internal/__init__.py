@@ -18,6 +18,7 @@ from heliograph._core import MetricClock, MetricTargets
 from heliograph.sdk import resources
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
+from heliograph.sdk.metrics._internal.export.reader import MetricReader
 from heliograph.sdk.metrics._internal.instrument import _Observed
 from heliograph.sdk.metrics._internal.meter import Meter, _MeterConfig
 from heliograph.sdk.metrics._internal.streams import ReaderStreams
@@ -237,8 +238,10 @@ class MeterProvider(api.MeterProvider):
     def _after_fork(self) -> None:
         """In the child: locks of threads that are gone, and what tells processes apart."""
         self._lock = threading.RLock()
-        for streams in self._streams.values():
+        for reader, streams in self._streams.items():
             streams.lock = threading.RLock()
+            if isinstance(reader, MetricReader):
+                reader._after_fork()
         changed = getattr(resources, "_get_process_dependent_resource", None)
         if changed is not None:
             self._update_resource(changed())

@@ -7,7 +7,6 @@ import math
 import os
 import threading
 import time
-import weakref
 from typing import Any
 
 from opentelemetry import context
@@ -59,7 +58,6 @@ class PeriodicExportingMetricReader(MetricReader):
         self._thread: threading.Thread | None = None
         if interval < math.inf:
             self._start()
-            _watch_forks(self)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Collect and export now; return whether it arrived in time."""
@@ -122,13 +120,13 @@ class PeriodicExportingMetricReader(MetricReader):
             context.detach(token)
 
     def _after_fork(self) -> None:
-        """In the child: what the threads of the parent held, and a thread."""
+        """In the child: a lock that no thread of the parent holds, and a thread."""
         self._export_lock = threading.Lock()
         ended = self._ended.is_set()
         self._ended = threading.Event()
         if ended:
             self._ended.set()
-        else:
+        elif self._thread is not None:
             self._start()
 
 
@@ -141,16 +139,3 @@ def _millis(variable: str, given: float | None, default: float) -> float:
     except ValueError:
         _logger.warning("%s is %r, no number of milliseconds; %s is used.", variable, text, default)
         return default
-
-
-def _watch_forks(reader: PeriodicExportingMetricReader) -> None:
-    if not hasattr(os, "register_at_fork"):
-        return
-    method = weakref.WeakMethod(reader._after_fork)
-
-    def after() -> None:
-        found = method()
-        if found is not None:
-            found()
-
-    os.register_at_fork(after_in_child=after)

@@ -87,6 +87,9 @@ class MetricReader(ABC):
         self.collect(timeout_millis=timeout_millis)
         return True
 
+    def _after_fork(self) -> None:  # noqa: B027 - most have nothing to do
+        """Begin again in the child, where the parent's other threads are not."""
+
     @abstractmethod
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Collect a last time where that makes sense, and end."""
@@ -125,6 +128,9 @@ class InMemoryMetricReader(MetricReader):
         with self._lock:
             self._received = metrics_data
 
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         pass
 
@@ -158,6 +164,9 @@ class ManualReader(MetricReader):
         assert isinstance(metrics_data, Collected)
         with self._lock:
             self._received = bytes(metrics_data.batch.wire())
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         pass
