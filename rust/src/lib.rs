@@ -13,7 +13,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wire::loki::py::register(module)?;
     edges::py::register(module)?;
     journal::py::register(module)?;
-    recorder::metrics::py::register(module)?;
+    recorder::py::register(module)?;
     // Names are the stub's business; pyo3's list of them would have to be repeated there.
     module.as_any().delattr("__all__")
 }

@@ -1,9 +1,10 @@
 """The native core."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias, final
 
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 from polars import DataFrame, Series
 from typing_extensions import Buffer, disjoint_base
 
@@ -516,6 +517,232 @@ class JournalRecovery:
     def notes(self) -> list[str]:
         """What could not be read, and where."""
 
+def fork_generation() -> int:
+    """Return a number that changes in a forked child."""
+
+def hold_time(nanos: int | None) -> None:
+    """Hold the recorder's clock at nanoseconds since 1970; None lets it go on."""
+
+def forget(object: object) -> None:
+    """Never drop this object: what a forked child inherited must not be closed."""
+
+def random_id(bits: int) -> int:
+    """Return a random id of 64 or 128 bits, never zero."""
+
+def encode_spans(spans: Iterable[Any]) -> Batch:
+    """Encode `ReadableSpan`s, grouped by resource and scope.
+
+    Raises: AttributeError and others when an object is no such span.
+    """
+
+class SpanBase:
+    """What our spans have in common."""
+
+@final
+class Span(SpanBase):
+    """A span, written in wire form while it is recorded. What ends it is final."""
+
+    def get_span_context(self) -> SpanContext: ...
+    def is_recording(self) -> bool: ...
+    def set_attribute(self, key: str, value: Any) -> None: ...
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
+    def add_event(
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+    ) -> None: ...
+    def add_link(
+        self, context: SpanContext, attributes: Mapping[str, Any] | None = None
+    ) -> None: ...
+    def update_name(self, name: str) -> None: ...
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None: ...
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None: ...
+    def end(self, end_time: int | None = None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, exception: object, traceback: object) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def context(self) -> SpanContext: ...
+    @property
+    def parent(self) -> SpanContext | None: ...
+    @property
+    def kind(self) -> SpanKind: ...
+    @property
+    def start_time(self) -> int: ...
+    @property
+    def end_time(self) -> int | None: ...
+    @property
+    def around(self) -> tuple[Any, Any]:
+        """Resource and instrumentation scope."""
+
+    def status_parts(self) -> tuple[int, str | None]:
+        """Return the code as OTLP numbers it, and the message."""
+
+    def attribute_parts(self) -> tuple[dict[str, Any], int]:
+        """Return the attributes, and how many were dropped."""
+
+    def event_parts(self) -> tuple[list[tuple[str, int, dict[str, Any], int]], int]:
+        """Return names, times, attributes and dropped ones, and how many events were dropped."""
+
+    def link_parts(self) -> tuple[list[tuple[SpanContext, dict[str, Any], int]], int]:
+        """Return contexts, attributes and dropped ones, and how many links were dropped."""
+
+@final
+class UnsampledSpan(SpanBase):
+    """A span that nobody records: it only says where its children belong."""
+
+    def get_span_context(self) -> SpanContext: ...
+    def is_recording(self) -> bool: ...
+    def set_attribute(self, key: str, value: Any) -> None: ...
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None: ...
+    def add_event(
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+    ) -> None: ...
+    def add_link(
+        self, context: SpanContext, attributes: Mapping[str, Any] | None = None
+    ) -> None: ...
+    def update_name(self, name: str) -> None: ...
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None: ...
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None: ...
+    def end(self, end_time: int | None = None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object, **kwargs: object) -> bool: ...
+
+@final
+class CurrentSpan:
+    """Starts a span on entering and makes it current; ends it on leaving."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, kind: object, exception: object, traceback: object) -> bool: ...
+    def again(self) -> CurrentSpan:
+        """Return the same, not entered yet."""
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+
+@final
+class Scope:
+    """A resource (attributes, schema URL) and a scope (name, version, attributes, schema URL)."""
+
+    def __new__(
+        cls,
+        resource: tuple[Mapping[str, Any], str],
+        scope: tuple[str, str, Mapping[str, Any], str],
+    ) -> Scope: ...
+
+@final
+class ExportQueue:
+    """Items of one signal that wait for export.
+
+    ``wake(reason)`` is called: "start" at the first item in this process, "batch" when a request is
+    complete, "full" when an item was dropped.
+    """
+
+    def __new__(
+        cls,
+        signal: Signal,
+        wake: Callable[[str], object],
+        *,
+        batch: int,
+        max_bytes: int,
+        max_items: int | None = None,
+        drop_oldest: bool = False,
+    ) -> ExportQueue: ...
+    def take(self, *, all: bool) -> Batch | None:
+        """Return the oldest complete request; with ``all`` also one that is not."""
+
+    def add(self, span: Any) -> None:
+        """Append a `ReadableSpan`."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a complete request waits."""
+
+    def __len__(self) -> int: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes that wait."""
+
+    @property
+    def dropped(self) -> int:
+        """Items that found no room."""
+
+@final
+class Route:
+    """Where the spans of a provider go."""
+
+    def __new__(cls) -> Route: ...
+    def lead(
+        self,
+        queues: Sequence[ExportQueue],
+        starts: tuple[Callable[..., object], ...],
+        endings: tuple[Callable[..., object], ...],
+        ends: tuple[Callable[..., object], ...],
+    ) -> None:
+        """Send spans to these queues, and to these methods of processors."""
+
+@disjoint_base
+class Tracer:
+    """Starts spans of one instrumentation scope."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def setup(
+        self,
+        plan: Any,
+        generator: Any,
+        scope: Scope,
+        around: tuple[Any, Any],
+        route: Route,
+        limits: Sequence[int | None],
+        enabled: bool,
+    ) -> None:
+        """Say how spans are started from now on.
+
+        ``plan`` is a bool, a bound of trace ids, five plans for a parent-based sampler, or a
+        sampler. ``limits`` are attributes, their length, events, links, attributes of an event, of
+        a link, and the length of both.
+        """
+
+    def start_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> Any: ...
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Any = None,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> CurrentSpan: ...
+
 @final
 class MetricClock:
     """The time of a meter provider, in nanoseconds since the epoch."""
@@ -539,7 +766,9 @@ class MetricStreams:
     """The storages of one reader."""
 
     def __new__(cls) -> MetricStreams: ...
-    def add_scope(self, name: str, version: str, attributes: object, schema_url: str) -> int: ...
+    def add_scope(
+        self, name: str, version: str, attributes: object, schema_url: str
+    ) -> int: ...
     def add(self, scope: int, storage: MetricStorage) -> None: ...
     def collect(
         self, resource: object, schema_url: str, now: int

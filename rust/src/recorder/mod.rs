@@ -2,7 +2,12 @@
 
 pub mod any;
 pub mod attributes;
+pub mod clock;
 pub mod fork;
+pub mod ids;
 pub mod metrics;
+pub mod queue;
+pub mod scope;
+pub mod span;
 
 pub mod py;

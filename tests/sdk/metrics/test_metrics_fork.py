@@ -8,6 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from exporters.backends import HttpBackend
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest as Request,
+)
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
@@ -107,3 +111,57 @@ for thread in threads:
 print(json.dumps({str(i): child for i, child in enumerate(children)}))
 """)
     assert [[value for value, _ in points] for points in found.values()] == [[2]] * 30
+
+
+CHILDREN = """
+import multiprocessing, os, sys
+from opentelemetry import metrics
+from heliograph.sdk.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from heliograph.sdk.metrics import MeterProvider
+from heliograph.sdk.metrics.export import PeriodicExportingMetricReader
+from heliograph.sdk.resources import Resource
+
+provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], Resource({}))
+counter = provider.get_meter("tests").create_counter("requests")
+
+def work(amount):
+    counter.add(amount)
+
+if __name__ == "__main__":
+    counter.add(100)
+    provider.force_flush()
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(i + 1,)) for i in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    if os.fork() == 0:
+        counter.add(7)
+        sys.exit()
+    os.wait()
+    counter.add(100)
+"""
+
+
+def test_children_export_when_they_end() -> None:
+    """Those of multiprocessing, which run no atexit, and those of fork alike."""
+    backend = HttpBackend()
+    try:
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", CHILDREN],
+            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{backend.port}"},
+            timeout=60,
+            check=True,
+        )
+    finally:
+        backend.stop()
+    points = [
+        point.as_int
+        for received in backend.received
+        for resource in Request.FromString(received.body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.sum.data_points
+    ]
+    assert sorted(points) == [1, 2, 3, 7, 100, 200]

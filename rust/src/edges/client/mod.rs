@@ -12,11 +12,9 @@ pub mod resolve;
 pub mod tls;
 
 use std::fmt::Display;
-use std::sync::LazyLock;
 
 use ::http::{HeaderName, HeaderValue};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use super::admission::admission;
 
@@ -30,10 +28,7 @@ where
     T: Send + 'static,
     E: Display + Send + 'static,
 {
-    static PROCESSORS: LazyLock<Semaphore> = LazyLock::new(|| {
-        Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from))
-    });
-    let permit = PROCESSORS.acquire().await.map_err(|error| error.to_string())?;
+    let permit = super::runtime::processors().acquire().await.map_err(|error| error.to_string())?;
     let guarded = move || {
         let result = work();
         drop(permit);

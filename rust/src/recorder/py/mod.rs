@@ -1,3 +1,52 @@
 //! Python's view of the recorder.
 
+mod api;
+mod current;
+mod held;
+mod queue;
+mod readable;
+mod span;
+mod tracer;
+mod unsampled;
 pub mod values;
+
+use pyo3::prelude::*;
+
+use super::{clock, fork};
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fork::watch();
+    super::metrics::py::register(module)?;
+    module.add_class::<span::PySpanBase>()?;
+    module.add_class::<span::PySpan>()?;
+    module.add_class::<unsampled::PyUnsampled>()?;
+    module.add_class::<current::PyCurrent>()?;
+    module.add_class::<queue::PyQueue>()?;
+    module.add_class::<queue::PyRoute>()?;
+    module.add_class::<queue::PyScope>()?;
+    module.add_class::<tracer::PyTracer>()?;
+    module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
+    module.add_function(wrap_pyfunction!(hold_time, module)?)?;
+    module.add_function(wrap_pyfunction!(forget, module)?)?;
+    module.add_function(wrap_pyfunction!(tracer::random_id, module)?)?;
+    module.add_function(wrap_pyfunction!(readable::encode_spans, module)?)
+}
+
+/// A number that changes in a forked child.
+#[pyfunction]
+fn fork_generation() -> u64 {
+    fork::generation()
+}
+
+/// Hold the recorder's clock at this time in nanoseconds since 1970; None lets it go on.
+#[pyfunction]
+#[pyo3(signature = (nanos))]
+fn hold_time(nanos: Option<u64>) {
+    clock::hold(nanos.unwrap_or(0));
+}
+
+/// Never drop this object: what a forked child inherited must not be closed under its parent.
+#[pyfunction]
+fn forget(object: Py<PyAny>) {
+    std::mem::forget(object);
+}

@@ -243,23 +243,71 @@ fn is_abc(value: &Bound<'_, PyAny>, name: &str) -> bool {
         .unwrap_or(false)
 }
 
-/// Set one attribute; a key that is no text, or empty, is dropped and counted.
+/// One attribute of what a program passed: key and value, or None where no key can be had.
+pub type Given<'a> = Option<(&'a str, Any<'a>)>;
+
+/// Hand one attribute to `act`; no Python code runs while `act` does.
 #[inline]
-pub fn set(
-    attributes: &mut Attributes,
-    number: u32,
-    limits: Limits,
+pub fn visit_one(
     key: &Bound<'_, PyAny>,
     value: &Bound<'_, PyAny>,
+    length: usize,
+    act: impl FnOnce(Given<'_>),
 ) {
     match key.cast::<PyString>() {
-        Ok(key) if limits.count > 0 => with_text(key, |key| {
+        Ok(key) => with_text(key, |key| {
             if key.is_empty() {
-                return attributes.drop_more(1);
+                return act(None);
             }
-            with_value(value, limits.length, |any| attributes.set(number, limits, key, any));
+            with_value(value, length, |any| act(Some((key, any))));
         }),
-        _ => attributes.drop_more(1),
+        Err(_) => act(None),
+    }
+}
+
+/// Hand the attributes of a mapping to `act` in its order; keys that are no text become text.
+pub fn visit(mapping: &Bound<'_, PyAny>, length: usize, act: &mut impl FnMut(Given<'_>)) {
+    if let Ok(map) = mapping.cast::<PyDict>() {
+        return each(map, |key, value| visit_converted(key, value, length, act));
+    }
+    if mapping.is_none() {
+        return;
+    }
+    // Most mappings that are no dicts stand around one.
+    let inner = mapping.getattr_opt(pyo3::intern!(mapping.py(), "_dict")).ok().flatten();
+    if let Some(Ok(map)) = inner.as_ref().map(|inner| inner.cast::<PyDict>()) {
+        return each(map, |key, value| visit_converted(key, value, length, act));
+    }
+    let items = mapping.call_method0("items").and_then(|items| items.try_iter());
+    for item in items.into_iter().flatten().map_while(Result::ok) {
+        if let Ok((key, value)) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
+            visit_converted(&key, &value, length, act);
+        }
+    }
+}
+
+#[inline]
+fn visit_converted(
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    length: usize,
+    act: &mut impl FnMut(Given<'_>),
+) {
+    if key.is_instance_of::<PyString>() {
+        return visit_one(key, value, length, act);
+    }
+    match other_key(key) {
+        Some(key) => visit_one(key.as_any(), value, length, act),
+        None => act(None),
+    }
+}
+
+/// Set what was given.
+#[inline]
+pub fn set(attributes: &mut Attributes, number: u32, limits: Limits, given: Given<'_>) {
+    match given {
+        Some((key, any)) => attributes.set(number, limits, key, any),
+        None => attributes.drop_more(1),
     }
 }
 
@@ -270,35 +318,7 @@ pub fn update(
     limits: Limits,
     mapping: &Bound<'_, PyAny>,
 ) {
-    if let Ok(map) = mapping.cast::<PyDict>() {
-        return each(map, |key, value| set_converted(attributes, number, limits, key, value));
-    }
-    if mapping.is_none() {
-        return;
-    }
-    let items = mapping.call_method0("items").and_then(|items| items.try_iter());
-    for item in items.into_iter().flatten().map_while(Result::ok) {
-        if let Ok((key, value)) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
-            set_converted(attributes, number, limits, &key, &value);
-        }
-    }
-}
-
-#[inline]
-fn set_converted(
-    attributes: &mut Attributes,
-    number: u32,
-    limits: Limits,
-    key: &Bound<'_, PyAny>,
-    value: &Bound<'_, PyAny>,
-) {
-    if key.is_instance_of::<PyString>() {
-        return set(attributes, number, limits, key, value);
-    }
-    match other_key(key) {
-        Some(key) => set(attributes, number, limits, key.as_any(), value),
-        None => attributes.drop_more(1),
-    }
+    visit(mapping, limits.length, &mut |given| set(attributes, number, limits, given));
 }
 
 /// The Python value of an AnyValue's contents: arrays are tuples, maps are dicts.

@@ -1,1 +1,1 @@
-"""Exporters."""
+"""Exporters, where the official ones are."""

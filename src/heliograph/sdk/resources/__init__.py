@@ -1,45 +1,31 @@
-"""Resources: what telemetry is of."""
+"""Who records: the resource, and what finds out about it.
 
-from __future__ import annotations
+Spec: Resource SDK.
+"""
 
-import json
-from typing import cast
+from heliograph.sdk.resources._detectors import (
+    HostResourceDetector,
+    OsResourceDetector,
+    OTELResourceDetector,
+    ProcessResourceDetector,
+    ResourceDetector,
+    ServiceInstanceIdResourceDetector,
+    get_aggregated_resources,
+)
+from heliograph.sdk.resources._names import *  # noqa: F403 - constants, some of them seldom used
+from heliograph.sdk.resources._resource import Attributes, LabelValue, Resource
 
-from opentelemetry.util.types import Attributes
+_HostResourceDetector = HostResourceDetector
 
-
-class Resource:
-    """What telemetry is of. Immutable."""
-
-    def __init__(self, attributes: Attributes, schema_url: str | None = None) -> None:
-        self._attributes = dict(attributes or {})
-        self._schema_url = schema_url or ""
-
-    @staticmethod
-    def create(attributes: Attributes = None, schema_url: str | None = None) -> Resource:
-        return Resource(attributes, schema_url)
-
-    @property
-    def attributes(self) -> Attributes:
-        return self._attributes
-
-    @property
-    def schema_url(self) -> str:
-        return self._schema_url
-
-    def merge(self, other: Resource) -> Resource:
-        merged = {**self._attributes, **cast(dict[str, str], other.attributes)}
-        return Resource(merged, other.schema_url or self.schema_url)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Resource):
-            return NotImplemented
-        return (self._attributes, self._schema_url) == (other._attributes, other._schema_url)
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self._attributes, sort_keys=True, default=str))
-
-    def to_json(self, indent: int | None = 4) -> str:
-        return json.dumps(
-            {"attributes": self._attributes, "schema_url": self._schema_url}, indent=indent
-        )
+__all__ = [
+    "Attributes",
+    "HostResourceDetector",
+    "LabelValue",
+    "OTELResourceDetector",
+    "OsResourceDetector",
+    "ProcessResourceDetector",
+    "Resource",
+    "ResourceDetector",
+    "ServiceInstanceIdResourceDetector",
+    "get_aggregated_resources",
+]

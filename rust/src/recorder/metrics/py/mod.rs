@@ -8,7 +8,6 @@ mod streams;
 use pyo3::prelude::*;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    super::super::fork::watch();
     module.add_class::<measure::Adder>()?;
     module.add_class::<measure::Recorder>()?;
     module.add_class::<measure::Setter>()?;

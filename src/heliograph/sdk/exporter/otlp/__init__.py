@@ -1,1 +1,1 @@
-"""OTLP exporters."""
+"""Exporters, where the official ones are."""

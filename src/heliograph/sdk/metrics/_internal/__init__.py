@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -15,7 +16,6 @@ from opentelemetry import metrics as api
 from opentelemetry.util.types import Attributes
 
 from heliograph._core import MetricClock, MetricTargets
-from heliograph.sdk import resources
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
 from heliograph.sdk.metrics._internal.export.reader import MetricReader
@@ -24,6 +24,7 @@ from heliograph.sdk.metrics._internal.meter import Meter, _MeterConfig
 from heliograph.sdk.metrics._internal.streams import ReaderStreams
 from heliograph.sdk.metrics._internal.view import View
 from heliograph.sdk.resources import Resource
+from heliograph.sdk.resources._detectors import process_dependent
 from heliograph.sdk.util.instrumentation import InstrumentationScope
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class MeterProvider(api.MeterProvider):
             self._add(reader)
         if shutdown_on_exit:
             self._at_exit = atexit.register(self._exit)
+            flush_in_children_of_multiprocessing(self)
         _watch_forks(self)
 
     @property
@@ -242,9 +244,9 @@ class MeterProvider(api.MeterProvider):
             streams.lock = threading.RLock()
             if isinstance(reader, MetricReader):
                 reader._after_fork()
-        changed = getattr(resources, "_get_process_dependent_resource", None)
-        if changed is not None:
-            self._update_resource(changed())
+        self._update_resource(process_dependent(self._resource))
+        if self._at_exit is not None:
+            flush_in_children_of_multiprocessing(self)
 
 
 _REASONS = {
@@ -273,3 +275,21 @@ def _watch_forks(provider: MeterProvider) -> None:
             found()
 
     os.register_at_fork(after_in_child=after)
+
+
+def flush_in_children_of_multiprocessing(provider: MeterProvider) -> None:
+    """Flush at the end of a child of ``multiprocessing`` or billiard, which run no ``atexit``.
+
+    Called in the process that a provider is made in, and in a child before its work begins.
+    """
+    for package in ("multiprocessing", "billiard"):
+        process: Any = sys.modules.get(f"{package}.process")
+        util: Any = sys.modules.get(f"{package}.util")
+        if process is None or util is None:
+            continue
+        if process.current_process().name != "MainProcess":
+            util.Finalize(None, provider._exit, exitpriority=0)
+        # What a child inherits of such calls it forgets when it begins, and then runs these.
+        util.register_after_fork(
+            provider, lambda found, util=util: util.Finalize(None, found._exit, exitpriority=0)
+        )

@@ -33,7 +33,7 @@ class View:
     Raises: ValueError when the arguments cannot be used together.
     """
 
-    def __init__(  # noqa: PLR0917 - the official SDK's order
+    def __init__(
         self,
         instrument_type: type[Instrument] | None = None,
         instrument_name: str | None = None,

@@ -1,1 +1,1 @@
-"""OTLP with protobuf."""
+"""Exporters, where the official ones are."""

@@ -51,7 +51,7 @@ class PeriodicExportingMetricReader(MetricReader):
         self._exporter = exporter
         self._interval = interval / 1e3
         self._timeout_millis = _millis("OTEL_METRIC_EXPORT_TIMEOUT", export_timeout_millis, 30_000)
-        self._export_lock = threading.Lock()
+        self._export_lock = threading.RLock()
         self._exported = True
         self._ended = threading.Event()
         self._last_millis = self._timeout_millis
@@ -92,14 +92,22 @@ class PeriodicExportingMetricReader(MetricReader):
         self._collect_now(self._last_millis)
 
     def _collect_now(self, timeout_millis: float) -> bool:
-        """Collect and export; return whether that went well. What went wrong is said."""
-        self._exported = True
+        """Collect and export within the time; return whether that went well, say what did not."""
+        end = time.monotonic() + timeout_millis / 1e3
+        if not self._export_lock.acquire(timeout=timeout_millis / 1e3):
+            return False
         try:
-            self.collect(timeout_millis=timeout_millis)
+            self._exported = True
+            self.collect(timeout_millis=max(0.0, end - time.monotonic()) * 1e3)
+            return self._exported
         except MetricsTimeoutError as error:
             _logger.warning("Metrics were not collected: %s.", error)
             return False
-        return self._exported
+        except Exception:
+            _logger.exception("Metrics were not collected.")
+            return False
+        finally:
+            self._export_lock.release()
 
     def _receive_metrics(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -109,8 +117,7 @@ class PeriodicExportingMetricReader(MetricReader):
             data = data.shaped_for(self._exporter)
         token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            with self._export_lock:
-                result = self._exporter.export(data, timeout_millis=timeout_millis)
+            result = self._exporter.export(data, timeout_millis=timeout_millis)
             # Of the official SDK's enumeration or of ours.
             self._exported = getattr(result, "name", "SUCCESS") == "SUCCESS"
         except Exception:
@@ -121,7 +128,7 @@ class PeriodicExportingMetricReader(MetricReader):
 
     def _after_fork(self) -> None:
         """In the child: a lock that no thread of the parent holds, and a thread."""
-        self._export_lock = threading.Lock()
+        self._export_lock = threading.RLock()
         ended = self._ended.is_set()
         self._ended = threading.Event()
         if ended:

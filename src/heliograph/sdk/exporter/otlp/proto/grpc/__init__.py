@@ -1,1 +1,1 @@
-"""OTLP over gRPC."""
+"""OTLP over gRPC, without grpcio and protobuf."""

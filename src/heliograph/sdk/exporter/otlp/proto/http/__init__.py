@@ -1,1 +1,15 @@
-"""OTLP over HTTP."""
+"""OTLP over HTTP, without requests and protobuf."""
+
+import enum
+
+
+class Compression(enum.Enum):
+    """How requests are packed."""
+
+    NoCompression = "none"
+    Deflate = "deflate"
+    Gzip = "gzip"
+    Zstd = "zstd"
+
+
+__all__ = ["Compression"]

@@ -1,85 +1,71 @@
-"""Metrics over OTLP/gRPC. Spec: OTLP Exporter."""
+"""Metrics over OTLP/gRPC.
+
+Spec: OTLP Exporter Configuration.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from heliograph.sdk.exporter.otlp.proto.common.metrics import (
-    Headers,
-    OTLPMetricExporterBase,
-    headers_of,
-    setting,
-    timeout_of,
-)
-from heliograph.sdk.exporter.otlp.proto.common.sending import (
-    Sender,
-    client_settings,
-    grpc_client,
-)
+from heliograph._core import GrpcClient
+from heliograph.sdk.exporter.otlp._metrics import MetricsOverOtlp
+from heliograph.sdk.exporter.otlp._sender import Sender
+from heliograph.sdk.exporter.otlp._settings import Headers, grpc_settings
+
+_log = logging.getLogger("heliograph.sdk.exporter")
 
 
-class OTLPMetricExporter(OTLPMetricExporterBase):
-    """Sends metrics to an OTLP/gRPC server.
-
-    What is not given is taken from OTEL_EXPORTER_OTLP_METRICS_*, then OTEL_EXPORTER_OTLP_*.
+class OTLPMetricExporter(MetricsOverOtlp):
+    """Sends metrics over OTLP/gRPC. What is not given comes from ``OTEL_EXPORTER_OTLP_METRICS_*``,
+    then ``OTEL_EXPORTER_OTLP_*``.
 
     Args:
-        endpoint: ``http://host:4317`` without TLS, ``https://…`` with, or ``host:4317``.
-        insecure: no TLS, for an endpoint that does not say so itself.
-        headers: sent with every request.
-        timeout: seconds for an export with all its attempts.
-        compression: ``gzip``, ``zstd`` or ``none``, or gRPC's own constant.
+        endpoint: ``http://host:4317`` (no TLS), ``https://host:4317``, or ``host:4317``.
+        insecure: no TLS, for an endpoint without a scheme.
+        credentials: grpcio's; they cannot be read, so TLS is spoken with the certificates that the
+            environment names, or the system's.
+        headers: sent with each request.
+        timeout: seconds for one export, retries included; 10.
+        compression: ``gzip``, ``zstd``, ``snappy`` or ``none``.
+        preferred_temporality, preferred_aggregation: by class of instrument.
         max_export_batch_size: data points of a request; any number when not given.
 
-    Raises: ValueError when an option or a certificate cannot be used.
+    Raises: ValueError at the first export for an endpoint that is none.
     """
 
-    def __init__(  # noqa: PLR0917 - the official SDK's order
+    def __init__(
         self,
         endpoint: str | None = None,
         insecure: bool | None = None,
-        credentials: None = None,
+        credentials: Any = None,
         headers: Headers = None,
         timeout: float | None = None,
         compression: Any = None,
         preferred_temporality: Mapping[type, Any] | None = None,
         preferred_aggregation: Mapping[type, Any] | None = None,
         max_export_batch_size: int | None = None,
+        channel_options: Any = None,
+        retryable_error_codes: Any = None,
+        *,
+        meter_provider: Any = None,
     ) -> None:
         if credentials is not None:
-            raise ValueError("credentials are gRPC's; name certificates in the environment")
-        endpoint = endpoint or setting("ENDPOINT") or "http://localhost:4317"
-        parts = urlsplit(endpoint)
-        if parts.scheme in ("http", "https"):
-            # A path means nothing to gRPC.
-            insecure = parts.scheme == "http"
-            endpoint = parts.netloc
-        elif insecure is None:
-            insecure = (setting("INSECURE") or "").lower() == "true"
-        common = client_settings(
-            headers=headers_of(headers),
-            compression=_compression(compression),
-            secure=not insecure,
-            ca_file=setting("CERTIFICATE"),
-            cert_file=setting("CLIENT_CERTIFICATE"),
-            key_file=setting("CLIENT_KEY"),
+            _log.warning("credentials of grpcio are not used; name certificates in the environment")
+            insecure = False
+        settings = grpc_settings(
+            "metrics",
+            endpoint=endpoint,
+            insecure=insecure,
+            headers=headers,
+            timeout=timeout,
+            compression=compression,
         )
-        self._endpoint = endpoint
+        self._endpoint = settings.where
         super().__init__(
-            Sender(grpc_client(endpoint, common), endpoint),
-            timeout_of(timeout),
+            Sender(GrpcClient, settings),
             max_export_batch_size,
             preferred_temporality,
             preferred_aggregation,
         )
-
-
-def _compression(given: Any) -> str:
-    if given is None:
-        return (setting("COMPRESSION") or "none").lower()
-    if isinstance(given, str):
-        return given.lower()
-    # grpc.Compression: an enumeration of NoCompression, Deflate and Gzip.
-    return "gzip" if getattr(given, "name", "") == "Gzip" else "none"

@@ -1,0 +1,281 @@
+//! Where spans go when they end: queues of bytes, and processors written in Python.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyTuple;
+
+use super::super::attributes::{Attributes, Limits};
+use super::super::fork;
+use super::super::queue::{Bounds, Queue};
+use super::super::scope::{Resource, Scope};
+use super::api::Api;
+use super::held::Held;
+use super::span::PySpan;
+use super::values;
+use crate::wire::py::{PyBatch, PySignal};
+use crate::wire::{Batch, Context};
+
+/// A resource and an instrumentation scope in wire form.
+#[pyclass(name = "Scope", module = "heliograph._core", frozen)]
+pub struct PyScope(pub Arc<Scope>);
+
+#[pymethods]
+impl PyScope {
+    /// `resource` is (attributes, schema URL), `scope` (name, version, attributes, schema URL).
+    #[new]
+    fn new(
+        resource: (Bound<'_, PyAny>, PyBackedStr),
+        scope: (PyBackedStr, PyBackedStr, Bound<'_, PyAny>, PyBackedStr),
+    ) -> Self {
+        Self(Arc::new(make_scope(
+            (&resource.0, &resource.1),
+            (&scope.0, &scope.1, &scope.2, &scope.3),
+        )))
+    }
+}
+
+pub fn make_scope(
+    resource: (&Bound<'_, PyAny>, &str),
+    scope: (&str, &str, &Bound<'_, PyAny>, &str),
+) -> Scope {
+    let mut attributes = Attributes::default();
+    values::update(&mut attributes, 1, Limits::NONE, resource.0);
+    let resource = Arc::new(Resource::new(&attributes, resource.1));
+    attributes.clear();
+    values::update(&mut attributes, 3, Limits::NONE, scope.2);
+    Scope::new(resource, scope.0, scope.1, &attributes, scope.3)
+}
+
+struct QueueState {
+    queue: Queue,
+    generation: u64,
+    started: bool,
+    dropped: u64,
+    drop_oldest: bool,
+}
+
+/// Items of one signal that wait for export, bounded in bytes and number.
+///
+/// `wake(reason)` is called, never with a lock held: "start" at the first item in this process,
+/// "batch" when a request is complete, "full" when an item was dropped.
+#[pyclass(name = "ExportQueue", module = "heliograph._core", frozen)]
+pub struct PyQueue {
+    signal: PySignal,
+    wake: Py<PyAny>,
+    state: Held<QueueState>,
+}
+
+impl PyQueue {
+    /// Append an item of about `room` bytes, which `write` writes as a field 2.
+    pub fn push(
+        &self,
+        py: Python<'_>,
+        scope: &Arc<Scope>,
+        room: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let reason = self.state.with(py, |state| {
+            if state.generation != fork::generation() {
+                // What waits here is the parent's to send.
+                state.queue.clear();
+                state.generation = fork::generation();
+                state.started = false;
+                state.dropped = 0;
+            }
+            if !state.queue.has_room(room) {
+                if !state.drop_oldest {
+                    state.dropped += 1;
+                    return Some("full");
+                }
+                state.dropped += state.queue.drop_oldest() as u64;
+                if !state.queue.has_room(room) {
+                    state.dropped += 1;
+                    return Some("full");
+                }
+            }
+            let complete = state.queue.push(scope, write);
+            if !state.started {
+                state.started = true;
+                return Some("start");
+            }
+            complete.then_some("batch")
+        });
+        if let Some(reason) = reason.flatten()
+            && let Err(error) = self.wake.bind(py).call1((reason,))
+        {
+            error.write_unraisable(py, Some(self.wake.bind(py)));
+        }
+    }
+}
+
+#[pymethods]
+impl PyQueue {
+    #[new]
+    #[pyo3(signature = (signal, wake, *, batch, max_bytes, max_items=None, drop_oldest=false))]
+    fn new(
+        signal: PySignal,
+        wake: Py<PyAny>,
+        batch: usize,
+        max_bytes: usize,
+        max_items: Option<usize>,
+        drop_oldest: bool,
+    ) -> Self {
+        let bounds = Bounds { batch, bytes: max_bytes, items: max_items.unwrap_or(usize::MAX) };
+        let state = QueueState {
+            queue: Queue::new(bounds),
+            generation: fork::generation(),
+            started: false,
+            dropped: 0,
+            drop_oldest,
+        };
+        Self { signal, wake, state: Held::new(state) }
+    }
+
+    /// The oldest complete request; with `all` also one that is not; None when there is none.
+    #[pyo3(signature = (*, all))]
+    fn take(&self, py: Python<'_>, all: bool) -> Option<PyBatch> {
+        let taken = self.state.with(py, |state| {
+            (state.generation == fork::generation()).then(|| state.queue.take(all)).flatten()
+        });
+        let (data, items) = taken.flatten()?;
+        let (signal, context) = (self.signal.into(), Context::empty());
+        Some(PyBatch(Batch { signal, data: data.into(), items, context }))
+    }
+
+    /// Append a span that was not recorded here: a `ReadableSpan`.
+    fn add(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(native) = super::readable::untouched(span) {
+            native.get().push(py, self);
+            return Ok(());
+        }
+        let scope = super::readable::scope_of(span)?;
+        let mut item = Vec::new();
+        super::readable::put(&mut item, span)?;
+        self.push(py, &scope, item.len(), |out| out.extend_from_slice(&item));
+        Ok(())
+    }
+
+    /// Whether a complete request waits.
+    #[getter]
+    fn ready(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.queue.is_ready()).unwrap_or(false)
+    }
+
+    /// Items that wait.
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.queue.items()).unwrap_or(0)
+    }
+
+    /// Bytes that wait.
+    #[getter]
+    fn nbytes(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.queue.bytes()).unwrap_or(0)
+    }
+
+    /// Items that found no room.
+    #[getter]
+    fn dropped(&self, py: Python<'_>) -> u64 {
+        self.state.with(py, |state| state.dropped).unwrap_or(0)
+    }
+}
+
+#[derive(Default)]
+struct Ways {
+    queues: Vec<Py<PyQueue>>,
+    starts: Vec<Py<PyAny>>,
+    endings: Vec<Py<PyAny>>,
+    ends: Vec<Py<PyAny>>,
+}
+
+/// The processors of a provider, as its tracers and spans see them.
+#[pyclass(name = "Route", module = "heliograph._core", frozen)]
+pub struct PyRoute(Held<Ways>);
+
+impl PyRoute {
+    fn copy(&self, py: Python<'_>, pick: impl FnOnce(&Ways) -> &Vec<Py<PyAny>>) -> Vec<Py<PyAny>> {
+        let copy = |ways: &mut Ways| pick(ways).iter().map(|one| one.clone_ref(py)).collect();
+        self.0.with(py, copy).unwrap_or_default()
+    }
+
+    pub fn started(&self, span: &Bound<'_, PySpan>, context: Option<&Bound<'_, PyAny>>) {
+        let py = span.py();
+        for start in self.copy(py, |ways| &ways.starts) {
+            fenced(py, start.bind(py).call1((span, context)));
+        }
+    }
+
+    pub fn ending(&self, span: &Bound<'_, PySpan>) {
+        let py = span.py();
+        for ending in self.copy(py, |ways| &ways.endings) {
+            fenced(py, ending.bind(py).call1((span,)));
+        }
+    }
+
+    pub fn ended(&self, span: &Bound<'_, PySpan>) {
+        let py = span.py();
+        let ends = self.copy(py, |ways| &ways.ends);
+        let view = (!ends.is_empty()).then(|| Api::help(py, "view", (span,)));
+        let view = match view {
+            Some(Ok(view)) => Some(view),
+            Some(Err(error)) => {
+                error.write_unraisable(py, None);
+                None
+            }
+            None => None,
+        };
+        if let Some(view) = &view {
+            for end in ends {
+                fenced(py, end.bind(py).call1((view,)));
+            }
+        }
+        if !span.get().is_sampled() {
+            return;
+        }
+        let queues = |ways: &mut Ways| -> Vec<_> {
+            ways.queues.iter().map(|queue| queue.clone_ref(py)).collect()
+        };
+        for queue in self.0.with(py, queues).unwrap_or_default() {
+            let queue = queue.bind(py).get();
+            match &view {
+                Some(view) => fenced(py, queue.add(py, view).map(|()| py.None().into_bound(py))),
+                None => span.get().push(py, queue),
+            }
+        }
+    }
+}
+
+/// What goes wrong in a processor stays out of the program, and is said.
+fn fenced(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+    if let Err(error) = result {
+        let value = error.clone_ref(py).into_value(py);
+        if let Err(other) = Api::help(py, "processor_failed", (value,)) {
+            other.write_unraisable(py, None);
+        }
+    }
+}
+
+#[pymethods]
+impl PyRoute {
+    #[new]
+    fn new() -> Self {
+        Self(Held::new(Ways::default()))
+    }
+
+    /// Send spans to these queues, and to these methods of processors: `on_start`, `on_ending`,
+    /// `on_end`.
+    fn lead(
+        &self,
+        py: Python<'_>,
+        queues: Vec<Py<PyQueue>>,
+        starts: &Bound<'_, PyTuple>,
+        endings: &Bound<'_, PyTuple>,
+        ends: &Bound<'_, PyTuple>,
+    ) {
+        let list = |methods: &Bound<'_, PyTuple>| methods.iter().map(Bound::unbind).collect();
+        let new = Ways { queues, starts: list(starts), endings: list(endings), ends: list(ends) };
+        // The old ones are dropped outside.
+        let _old = self.0.with(py, |ways| std::mem::replace(ways, new));
+    }
+}

@@ -1,0 +1,564 @@
+//! The span that is recorded.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::super::attributes::{Attributes, Limits};
+use super::super::clock;
+use super::super::scope::Scope;
+use super::super::span::{Frame, Ids, Parts, put_event, put_link};
+use super::api::{Api, Place, state_text};
+use super::held::Held;
+use super::queue::{PyQueue, PyRoute};
+use super::values::{self, to_dict, visit, visit_one, with_text};
+use crate::wire::proto::{Reader, Value};
+
+/// What our spans have in common; registered as an `opentelemetry.trace.Span`.
+#[pyclass(name = "SpanBase", module = "heliograph._core", subclass, frozen)]
+pub struct PySpanBase;
+
+/// How much of everything a span keeps.
+#[derive(Clone, Copy)]
+pub struct SpanLimits {
+    pub span: Limits,
+    pub event: Limits,
+    pub link: Limits,
+    pub events: usize,
+    pub links: usize,
+}
+
+thread_local! {
+    /// Parts of spans that are gone, whose room the next ones take.
+    static POOL: RefCell<Vec<Parts>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Attributes>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room that is kept for the next span.
+const KEPT: usize = 16 << 10;
+
+pub fn new_parts() -> Parts {
+    POOL.with(|pool| pool.try_borrow_mut().ok().and_then(|mut pool| pool.pop())).unwrap_or_else(
+        || {
+            let mut parts = Parts::default();
+            parts.attributes.reserve(512, 16);
+            parts
+        },
+    )
+}
+
+/// Attributes of an event or link, read before the span is touched.
+pub fn read_attributes<R>(
+    mapping: Option<&Bound<'_, PyAny>>,
+    number: u32,
+    limits: Limits,
+    act: impl FnOnce(&Attributes) -> R,
+) -> R {
+    let mut attributes = SCRATCH.with(|pool| pool.borrow_mut().pop()).unwrap_or_default();
+    if let Some(mapping) = mapping {
+        values::update(&mut attributes, number, limits, mapping);
+    }
+    let result = act(&attributes);
+    if attributes.room() < KEPT {
+        attributes.clear();
+        SCRATCH.with(|pool| pool.borrow_mut().push(attributes));
+    }
+    result
+}
+
+struct State {
+    name: Py<PyAny>,
+    parts: Parts,
+    end: Option<u64>,
+    /// Nothing changes any more.
+    closed: bool,
+    context: Option<Py<PyAny>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if self.parts.bytes() < KEPT {
+            let mut parts = std::mem::take(&mut self.parts);
+            parts.clear();
+            POOL.with(|pool| {
+                if let Ok(mut pool) = pool.try_borrow_mut()
+                    && pool.len() < 32
+                {
+                    pool.push(parts);
+                }
+            });
+        }
+    }
+}
+
+/// Written in wire form while it is recorded. Made by a tracer.
+#[pyclass(
+    name = "Span",
+    module = "heliograph._core",
+    extends = PySpanBase,
+    frozen,
+    weakref,
+    dict
+)]
+pub struct PySpan {
+    ids: Ids,
+    trace_state: Option<Py<PyAny>>,
+    parent: Option<Place>,
+    kind: u8,
+    start: u64,
+    limits: SpanLimits,
+    scope: Arc<Scope>,
+    route: Py<PyRoute>,
+    /// (resource, instrumentation scope, record_exception, set_status_on_exception)
+    around: Py<PyAny>,
+    record_exception: bool,
+    set_status_on_exception: bool,
+    state: Held<State>,
+}
+
+/// What a tracer gives a new span.
+pub struct Birth {
+    pub ids: Ids,
+    pub trace_state: Option<Py<PyAny>>,
+    pub parent: Option<Place>,
+    pub kind: u8,
+    pub start: u64,
+    pub limits: SpanLimits,
+    pub scope: Arc<Scope>,
+    pub route: Py<PyRoute>,
+    pub around: Py<PyAny>,
+    pub record_exception: bool,
+    pub set_status_on_exception: bool,
+    pub name: Py<PyAny>,
+    pub parts: Parts,
+}
+
+pub fn nanoseconds(time: Option<&Bound<'_, PyAny>>) -> u64 {
+    match time {
+        None => clock::now(),
+        Some(time) => time.extract::<u64>().unwrap_or_else(|_| {
+            // A float, as time.time() * 1e9 is; what is no time at all becomes 1970.
+            time.extract::<f64>().map_or(0, |number| number as u64)
+        }),
+    }
+}
+
+impl PySpan {
+    pub fn create(py: Python<'_>, birth: Birth) -> PyResult<Bound<'_, Self>> {
+        let span = Self {
+            ids: birth.ids,
+            trace_state: birth.trace_state,
+            parent: birth.parent,
+            kind: birth.kind,
+            start: birth.start,
+            limits: birth.limits,
+            scope: birth.scope,
+            route: birth.route,
+            around: birth.around,
+            record_exception: birth.record_exception,
+            set_status_on_exception: birth.set_status_on_exception,
+            state: Held::new(State {
+                name: birth.name,
+                parts: birth.parts,
+                end: None,
+                closed: false,
+                context: None,
+            }),
+        };
+        Bound::new(py, PyClassInitializer::from(PySpanBase).add_subclass(span))
+    }
+
+    pub fn place(&self, py: Python<'_>) -> Place {
+        let known = |state: &mut State| state.context.as_ref().map(|one| one.clone_ref(py));
+        Place {
+            ids: self.ids,
+            state: self.trace_state.as_ref().map(|state| state.clone_ref(py)),
+            context: self.state.with(py, known).flatten(),
+        }
+    }
+
+    pub fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    pub fn is_sampled(&self) -> bool {
+        self.ids.flags & 1 != 0
+    }
+
+    /// Act on the span as it goes on the wire.
+    pub fn with_frame<R>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&Frame<'_>, &Parts) -> R,
+    ) -> Option<R> {
+        let trace_state = state_text(py, self.trace_state.as_ref());
+        let name = self.state.with(py, |state| state.name.clone_ref(py))?.into_bound(py);
+        let name = match name.cast_into::<PyString>() {
+            Ok(name) => name,
+            Err(other) => other.into_inner().str().unwrap_or_else(|_| PyString::new(py, "")),
+        };
+        with_text(&name, |name| {
+            self.state.with(py, |state| {
+                let frame = Frame {
+                    ids: self.ids,
+                    parent: self.parent.as_ref().map(|one| (one.ids.span, one.ids.remote)),
+                    trace_state: &trace_state,
+                    name,
+                    kind: self.kind,
+                    start: self.start,
+                    end: state.end.unwrap_or(0),
+                };
+                act(&frame, &state.parts)
+            })
+        })
+    }
+
+    /// Change the span unless it has ended.
+    #[inline]
+    fn change(&self, py: Python<'_>, what: &str, act: impl FnOnce(&mut State)) {
+        let ended = self.state.with(py, |state| {
+            if !state.closed {
+                act(state);
+            }
+            state.closed
+        });
+        if ended == Some(true) {
+            too_late(py, what);
+        }
+    }
+
+    pub fn finish(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let span = slf.get();
+        let time = nanoseconds(time);
+        let first = span.state.with(py, |state| {
+            let first = state.end.is_none();
+            if first {
+                state.end = Some(time);
+            }
+            first
+        });
+        if first != Some(true) {
+            too_late(py, "end");
+            return Ok(());
+        }
+        let route = span.route.bind(py).get();
+        route.ending(slf);
+        span.state.with(py, |state| state.closed = true);
+        route.ended(slf);
+        Ok(())
+    }
+
+    pub fn push(&self, py: Python<'_>, queue: &PyQueue) {
+        let Some(room) = self.with_frame(py, |frame, parts| frame.room(parts)) else { return };
+        queue.push(py, &self.scope, room, |out| {
+            self.with_frame(py, |frame, parts| frame.put(out, parts));
+        });
+    }
+}
+
+#[cold]
+fn too_late(py: Python<'_>, what: &str) {
+    if let Err(error) = Api::help(py, "too_late", (what,)) {
+        error.write_unraisable(py, None);
+    }
+}
+
+#[pymethods]
+impl PySpan {
+    fn get_span_context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(context) = self.place(py).context {
+            return Ok(context);
+        }
+        let made = Api::get(py)?.span_context(py, self.ids, self.trace_state.as_ref())?.unbind();
+        let keep = made.clone_ref(py);
+        self.state.with(py, |state| state.context = Some(keep));
+        Ok(made)
+    }
+
+    fn is_recording(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.closed).unwrap_or(false)
+    }
+
+    fn set_attribute(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+        let limits = self.limits.span;
+        visit_one(key, value, limits.length, |given| {
+            self.change(py, "set_attribute", |state| {
+                values::set(&mut state.parts.attributes, 9, limits, given);
+            });
+        });
+    }
+
+    fn set_attributes(&self, py: Python<'_>, attributes: &Bound<'_, PyAny>) {
+        let limits = self.limits.span;
+        visit(attributes, limits.length, &mut |given| {
+            self.change(py, "set_attributes", |state| {
+                values::set(&mut state.parts.attributes, 9, limits, given);
+            });
+        });
+    }
+
+    #[pyo3(signature = (name, attributes=None, timestamp=None))]
+    fn add_event(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let time = nanoseconds(timestamp);
+        let name = text(name)?;
+        read_attributes(attributes, 3, self.limits.event, |attributes| {
+            with_text(&name, |name| {
+                self.change(py, "add_event", |state| {
+                    state.parts.events.push(self.limits.events, |out| {
+                        put_event(out, name, time, attributes);
+                    });
+                });
+            });
+        });
+        Ok(())
+    }
+
+    #[pyo3(signature = (context, attributes=None))]
+    fn add_link(
+        &self,
+        py: Python<'_>,
+        context: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(place) = link_place(context, attributes)? else { return Ok(()) };
+        let trace_state = state_text(py, place.state.as_ref());
+        read_attributes(attributes, 4, self.limits.link, |attributes| {
+            self.change(py, "add_link", |state| {
+                state.parts.links.push(self.limits.links, |out| {
+                    put_link(out, place.ids, &trace_state, attributes);
+                });
+            });
+        });
+        Ok(())
+    }
+
+    fn update_name(&self, py: Python<'_>, name: Py<PyAny>) {
+        let mut old = None;
+        self.change(py, "update_name", |state| {
+            old = Some(std::mem::replace(&mut state.name, name));
+        });
+    }
+
+    #[pyo3(signature = (status, description=None))]
+    fn set_status(
+        &self,
+        py: Python<'_>,
+        status: &Bound<'_, PyAny>,
+        description: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let found = Api::help(py, "status", (status, description))?;
+        let Ok((code, message)) = found.extract::<(u8, Option<String>)>() else { return Ok(()) };
+        self.change(py, "set_status", |state| {
+            if state.parts.status != 1 && code != 0 {
+                state.parts.status = code;
+                state.parts.message = message;
+            }
+        });
+        Ok(())
+    }
+
+    #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
+    fn record_exception(
+        slf: &Bound<'_, Self>,
+        exception: &Bound<'_, PyAny>,
+        attributes: Option<&Bound<'_, PyAny>>,
+        timestamp: Option<&Bound<'_, PyAny>>,
+        escaped: bool,
+    ) -> PyResult<()> {
+        let arguments = (slf, exception, attributes, timestamp, escaped);
+        Api::help(slf.py(), "record_exception", arguments).map(drop)
+    }
+
+    #[pyo3(signature = (end_time=None))]
+    fn end(slf: &Bound<'_, Self>, end_time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        Self::finish(slf, end_time)
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        kind: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let _ = (kind, traceback);
+        if !exception.is_none() {
+            let span = slf.get();
+            let rules = (span.record_exception, span.set_status_on_exception);
+            Api::help(slf.py(), "note_exception", (slf, exception, rules.0, rules.1, true))?;
+        }
+        Self::finish(slf, None)?;
+        Ok(false)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let context = self.get_span_context(py)?;
+        let name = self.name(py);
+        let name = name.as_ref().map_or(String::new(), |name| name.bind(py).to_string());
+        Ok(format!("_Span(name=\"{name}\", context={})", context.bind(py).repr()?))
+    }
+
+    #[getter]
+    fn name(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.name.clone_ref(py))
+    }
+
+    #[getter]
+    fn context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.get_span_context(py)
+    }
+
+    #[getter]
+    fn parent(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let Some(parent) = &self.parent else { return Ok(None) };
+        if let Some(context) = &parent.context {
+            return Ok(Some(context.clone_ref(py)));
+        }
+        let made = Api::get(py)?.span_context(py, parent.ids, parent.state.as_ref())?;
+        Ok(Some(made.unbind()))
+    }
+
+    #[getter]
+    fn kind(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(Api::get(py)?.kinds[usize::from(self.kind - 1)].clone_ref(py))
+    }
+
+    #[getter]
+    fn start_time(&self) -> u64 {
+        self.start
+    }
+
+    #[getter]
+    fn end_time(&self, py: Python<'_>) -> Option<u64> {
+        self.state.with(py, |state| state.end).flatten()
+    }
+
+    /// (resource, instrumentation scope)
+    #[getter]
+    fn around(&self, py: Python<'_>) -> Py<PyAny> {
+        self.around.clone_ref(py)
+    }
+
+    /// (status code as OTLP numbers it, message)
+    fn status_parts(&self, py: Python<'_>) -> (u8, Option<String>) {
+        let parts = |state: &mut State| (state.parts.status, state.parts.message.clone());
+        self.state.with(py, parts).unwrap_or_default()
+    }
+
+    /// (attributes, how many were dropped)
+    fn attribute_parts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, u32)> {
+        let copy = |state: &mut State| {
+            let attributes = &state.parts.attributes;
+            (attributes.bytes().to_vec(), attributes.dropped())
+        };
+        let (bytes, dropped) = self.state.with(py, copy).unwrap_or_default();
+        Ok((to_dict(py, &bytes, 9)?, dropped))
+    }
+
+    /// ([(name, nanoseconds, attributes, dropped attributes)], how many events were dropped)
+    fn event_parts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, u32)> {
+        let copy = |state: &mut State| {
+            let events = &state.parts.events;
+            (events.bytes().to_vec(), events.dropped())
+        };
+        let (bytes, dropped) = self.state.with(py, copy).unwrap_or_default();
+        let events = PyList::empty(py);
+        let mut reader = Reader::new(&bytes);
+        while let Ok(Some(field)) = reader.field() {
+            let Value::Bytes(event) = field.value else { continue };
+            let (mut time, mut name, mut lost) = (0, String::new(), 0);
+            let mut parts = Reader::new(event);
+            while let Ok(Some(part)) = parts.field() {
+                match (part.number, part.value) {
+                    (1, Value::Fixed64(nanos)) => time = nanos,
+                    (2, Value::Bytes(text)) => name = String::from_utf8_lossy(text).into_owned(),
+                    (4, Value::Varint(count)) => lost = count,
+                    _ => {}
+                }
+            }
+            events.append((name, time, to_dict(py, event, 3)?, lost))?;
+        }
+        Ok((events, dropped))
+    }
+
+    /// ([(span context, attributes, dropped attributes)], how many links were dropped)
+    fn link_parts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, u32)> {
+        let api = Api::get(py)?;
+        let copy = |state: &mut State| {
+            let links = &state.parts.links;
+            (links.bytes().to_vec(), links.dropped())
+        };
+        let (bytes, dropped) = self.state.with(py, copy).unwrap_or_default();
+        let links = PyList::empty(py);
+        let mut reader = Reader::new(&bytes);
+        while let Ok(Some(field)) = reader.field() {
+            let Value::Bytes(link) = field.value else { continue };
+            let mut ids = Ids { trace: 0, span: 0, flags: 0, remote: false };
+            let (mut header, mut lost) = (String::new(), 0);
+            let mut parts = Reader::new(link);
+            while let Ok(Some(part)) = parts.field() {
+                match (part.number, part.value) {
+                    (1, Value::Bytes(id)) => {
+                        ids.trace = id.try_into().map_or(0, u128::from_be_bytes);
+                    }
+                    (2, Value::Bytes(id)) => ids.span = id.try_into().map_or(0, u64::from_be_bytes),
+                    (3, Value::Bytes(text)) => header = String::from_utf8_lossy(text).into_owned(),
+                    (5, Value::Varint(count)) => lost = count,
+                    (6, Value::Fixed32(flags)) => {
+                        ids.flags = flags as u8;
+                        ids.remote = flags & 0x200 != 0;
+                    }
+                    _ => {}
+                }
+            }
+            let state = match header.as_str() {
+                "" => None,
+                header => Some(
+                    api.trace_state.bind(py).call_method1("from_header", ([header],))?.unbind(),
+                ),
+            };
+            let context = api.span_context(py, ids, state.as_ref())?;
+            links.append((context, to_dict(py, link, 4)?, lost))?;
+        }
+        Ok((links, dropped))
+    }
+}
+
+/// The name as text.
+pub fn text<'py>(name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    match name.cast::<PyString>() {
+        Ok(name) => Ok(name.clone()),
+        Err(_) => name.str(),
+    }
+}
+
+/// Where a link points to; None for one that says nothing.
+pub fn link_place(
+    context: &Bound<'_, PyAny>,
+    attributes: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<Place>> {
+    if context.is_none() {
+        return Ok(None);
+    }
+    let place = Place::read(context)?;
+    let state = place
+        .state
+        .as_ref()
+        .is_some_and(|state| state.bind(context.py()).is_truthy().unwrap_or(false));
+    let says = place.ids.is_valid()
+        || state
+        || attributes.is_some_and(|attributes| attributes.is_truthy().unwrap_or(false));
+    Ok(says.then_some(place))
+}

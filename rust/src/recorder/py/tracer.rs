@@ -1,0 +1,410 @@
+//! Starting spans: parent, sampling, ids.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::super::attributes::Limits;
+use super::super::ids::Ids as Generator;
+use super::super::scope::Scope;
+use super::super::span::{Ids, put_link};
+use super::api::{Api, Place, state_text};
+use super::current::PyCurrent;
+use super::held::Held;
+use super::queue::{PyRoute, PyScope};
+use super::span::{Birth, PySpan, SpanLimits, link_place, nanoseconds, new_parts, read_attributes};
+use super::unsampled::PyUnsampled;
+use super::values;
+
+static IDS: Held<Generator> = Held::new(Generator::new());
+
+const SAMPLED: u8 = 1;
+const RANDOM: u8 = 2;
+
+/// A random id of 64 or 128 bits, never zero.
+#[pyfunction]
+pub fn random_id(py: Python<'_>, bits: u32) -> u128 {
+    IDS.with(py, |ids| if bits > 64 { ids.trace_id() } else { ids.span_id().into() }).unwrap_or(1)
+}
+
+/// The arguments of `start_span`.
+pub struct Start<'a, 'py> {
+    pub name: &'a Bound<'py, PyAny>,
+    pub context: Option<&'a Bound<'py, PyAny>>,
+    pub kind: Option<&'a Bound<'py, PyAny>>,
+    pub attributes: Option<&'a Bound<'py, PyAny>>,
+    pub links: Option<&'a Bound<'py, PyAny>>,
+    pub start_time: Option<&'a Bound<'py, PyAny>>,
+    pub record_exception: bool,
+    pub set_status_on_exception: bool,
+}
+
+/// Our own samplers, decided here; others are asked.
+enum Sampler {
+    Always(bool),
+    /// Sampled when the low 64 bits of the trace id are below.
+    Below(u128),
+    /// root, remote sampled, remote not sampled, local sampled, local not sampled
+    Parent(Box<[Sampler; 5]>),
+    Python(Py<PyAny>),
+}
+
+enum Choice {
+    Made(bool),
+    Ask(Py<PyAny>),
+}
+
+impl Sampler {
+    /// Read what `heliograph.sdk.trace._helpers.plan` says of a sampler.
+    fn read(plan: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(always) = plan.extract::<bool>() {
+            return Ok(Self::Always(always));
+        }
+        if let Ok(bound) = plan.extract::<u128>() {
+            return Ok(Self::Below(bound));
+        }
+        if let Ok(parts) = plan.cast::<PyTuple>() {
+            let parts: Vec<Self> =
+                parts.iter().map(|part| Self::read(&part)).collect::<PyResult<_>>()?;
+            if let Ok(parts) = <[Self; 5]>::try_from(parts) {
+                return Ok(Self::Parent(Box::new(parts)));
+            }
+        }
+        Ok(Self::Python(plan.clone().unbind()))
+    }
+
+    fn choose(&self, py: Python<'_>, parent: Option<Ids>, trace: u128) -> Choice {
+        match self {
+            Self::Always(always) => Choice::Made(*always),
+            Self::Below(bound) => Choice::Made(trace & u128::from(u64::MAX) < *bound),
+            Self::Parent(parts) => {
+                let part = match parent {
+                    None => 0,
+                    Some(ids) => {
+                        1 + usize::from(!ids.remote) * 2 + usize::from(ids.flags & SAMPLED == 0)
+                    }
+                };
+                parts[part].choose(py, parent, trace)
+            }
+            Self::Python(sampler) => Choice::Ask(sampler.clone_ref(py)),
+        }
+    }
+}
+
+struct Setup {
+    sampler: Sampler,
+    /// What makes ids, unless we do; and whether its trace ids are random.
+    generator: Option<Py<PyAny>>,
+    scope: Arc<Scope>,
+    around: Py<PyAny>,
+    route: Py<PyRoute>,
+    limits: SpanLimits,
+    enabled: bool,
+}
+
+/// Starts spans of one instrumentation scope.
+#[pyclass(name = "Tracer", module = "heliograph._core", subclass, frozen)]
+pub struct PyTracer(Held<Option<Setup>>);
+
+/// What is needed of a setup to start one span.
+struct Drawn {
+    generator: Option<Py<PyAny>>,
+    scope: Arc<Scope>,
+    around: Py<PyAny>,
+    route: Py<PyRoute>,
+    limits: SpanLimits,
+}
+
+impl PyTracer {
+    pub fn begin<'py>(
+        slf: &Bound<'py, Self>,
+        start: &Start<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let api = Api::get(py)?;
+        let found = api.parent(py, start.context)?;
+        let setup = &slf.get().0;
+        let generator = setup
+            .with(py, |setup| {
+                let setup = setup.as_ref()?;
+                setup.enabled.then(|| setup.generator.as_ref().map(|one| one.clone_ref(py)))
+            })
+            .flatten();
+        let Some(generator) = generator else {
+            let context = found.map(|place| match place.context {
+                Some(context) => Ok(context.into_bound(py)),
+                None => api.span_context(py, place.ids, place.state.as_ref()),
+            });
+            let context = match context {
+                Some(context) => context?,
+                None => {
+                    api.span_context(py, Ids { trace: 0, span: 0, flags: 0, remote: false }, None)?
+                }
+            };
+            return api.non_recording.bind(py).call1((context,));
+        };
+        let parent = found.filter(|place| place.ids.is_valid());
+        let (trace, span, random) = new_ids(py, generator.as_ref(), parent.as_ref())?;
+        let above = parent.as_ref().map(|parent| parent.ids);
+        let choice = setup
+            .with(py, |setup| setup.as_ref().map(|setup| setup.sampler.choose(py, above, trace)))
+            .flatten()
+            .unwrap_or(Choice::Made(false));
+        let (sampled, recording, state, given) = match choice {
+            Choice::Made(sampled) => {
+                let state = parent.as_ref().and_then(|parent| parent.state.as_ref());
+                (
+                    sampled,
+                    sampled,
+                    state.map(|state| state.clone_ref(py)),
+                    start.attributes.cloned(),
+                )
+            }
+            Choice::Ask(sampler) => ask(py, &sampler, trace, start)?,
+        };
+        let flags = if sampled { SAMPLED } else { 0 } | if random { RANDOM } else { 0 };
+        let ids = Ids { trace, span, flags, remote: false };
+        if !recording {
+            return Ok(PyUnsampled::create(py, ids, state)?.into_any());
+        }
+        let drawn = setup.with(py, |setup| {
+            setup.as_ref().map(|setup| Drawn {
+                generator: None,
+                scope: setup.scope.clone(),
+                around: setup.around.clone_ref(py),
+                route: setup.route.clone_ref(py),
+                limits: setup.limits,
+            })
+        });
+        let Some(drawn) = drawn.flatten() else {
+            return Ok(PyUnsampled::create(py, ids, state)?.into_any());
+        };
+        let _ = drawn.generator;
+        let mut parts = new_parts();
+        if let Some(attributes) = &given {
+            values::update(&mut parts.attributes, 9, drawn.limits.span, attributes);
+        }
+        if let Some(links) = start.links {
+            put_links(links, drawn.limits, &mut parts.links)?;
+        }
+        let birth = Birth {
+            ids,
+            trace_state: state,
+            parent,
+            kind: kind_number(py, api, start.kind),
+            start: nanoseconds(start.start_time),
+            limits: drawn.limits,
+            scope: drawn.scope,
+            route: drawn.route.clone_ref(py),
+            around: drawn.around,
+            record_exception: start.record_exception,
+            set_status_on_exception: start.set_status_on_exception,
+            name: start.name.clone().unbind(),
+            parts,
+        };
+        let span = PySpan::create(py, birth)?;
+        drawn.route.get().started(&span, start.context);
+        Ok(span.into_any())
+    }
+}
+
+fn new_ids(
+    py: Python<'_>,
+    generator: Option<&Py<PyAny>>,
+    parent: Option<&Place>,
+) -> PyResult<(u128, u64, bool)> {
+    let random = |own: bool| parent.map_or(own, |parent| parent.ids.flags & RANDOM != 0);
+    let Some(generator) = generator else {
+        let made = IDS.with(py, |ids| {
+            let trace = parent.map_or_else(|| ids.trace_id(), |parent| parent.ids.trace);
+            (trace, ids.span_id())
+        });
+        let (trace, span) = made.unwrap_or((1, 1));
+        return Ok((trace, span, random(true)));
+    };
+    let generator = generator.bind(py);
+    let trace = match parent {
+        Some(parent) => parent.ids.trace,
+        None => generator.call_method0(intern!(py, "generate_trace_id"))?.extract()?,
+    };
+    let span = generator.call_method0(intern!(py, "generate_span_id"))?.extract()?;
+    // Generators written before the random flag do not say.
+    let own = match parent {
+        Some(_) => false,
+        None => generator
+            .call_method0(intern!(py, "is_trace_id_random"))
+            .and_then(|says| says.is_truthy())
+            .unwrap_or(false),
+    };
+    Ok((trace, span, random(own)))
+}
+
+type Asked<'py> = (bool, bool, Option<Py<PyAny>>, Option<Bound<'py, PyAny>>);
+
+/// Ask a sampler written in Python: sampled, recorded, trace state, attributes.
+fn ask<'py>(
+    py: Python<'py>,
+    sampler: &Py<PyAny>,
+    trace: u128,
+    start: &Start<'_, 'py>,
+) -> PyResult<Asked<'py>> {
+    let kind = match start.kind {
+        Some(kind) => kind.clone(),
+        None => Api::get(py)?.kinds[0].bind(py).clone(),
+    };
+    let links = match start.links {
+        Some(links) => links.clone(),
+        None => PyTuple::empty(py).into_any(),
+    };
+    let arguments = (start.context, trace, start.name, kind, start.attributes, links);
+    let result = sampler.bind(py).call_method1(intern!(py, "should_sample"), arguments)?;
+    let decision = result.getattr(intern!(py, "decision"))?;
+    let decision: u8 = decision.getattr(intern!(py, "value"))?.extract()?;
+    let state = result.getattr(intern!(py, "trace_state"))?;
+    let state = (!state.is_none()).then(|| state.unbind());
+    let attributes = result.getattr(intern!(py, "attributes"))?;
+    Ok((decision == 2, decision > 0, state, Some(attributes)))
+}
+
+fn put_links(
+    links: &Bound<'_, PyAny>,
+    limits: SpanLimits,
+    into: &mut super::super::span::Entries,
+) -> PyResult<()> {
+    let py = links.py();
+    if links.is_none() {
+        return Ok(());
+    }
+    for link in links.try_iter()? {
+        let link = link?;
+        if link.is_none() {
+            continue;
+        }
+        let context = link.getattr(intern!(py, "context"))?;
+        let attributes = link.getattr(intern!(py, "attributes"))?;
+        let Some(place) = link_place(&context, Some(&attributes))? else { continue };
+        let trace_state = state_text(py, place.state.as_ref());
+        read_attributes(Some(&attributes), 4, limits.link, |attributes| {
+            into.push(limits.links, |out| put_link(out, place.ids, &trace_state, attributes));
+        });
+    }
+    Ok(())
+}
+
+/// As OTLP numbers the kinds.
+pub fn kind_number(py: Python<'_>, api: &Api, kind: Option<&Bound<'_, PyAny>>) -> u8 {
+    let Some(kind) = kind else { return 1 };
+    let found = api.kinds.iter().position(|known| known.bind(py).is(kind));
+    found.map_or(1, |at| at as u8 + 1)
+}
+
+fn count(limit: Option<usize>) -> usize {
+    limit.unwrap_or(usize::MAX)
+}
+
+#[pymethods]
+impl PyTracer {
+    #[new]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        let _ = (args, kwargs);
+        Self(Held::new(None))
+    }
+
+    /// Say how spans are started from now on.
+    ///
+    /// `plan` is a bool, a bound of trace ids, five plans for a parent-based sampler, or a sampler.
+    /// `limits` are attributes, their length, events, links, attributes of an event, of a link, and
+    /// the length of both; None is no limit.
+    fn setup(
+        &self,
+        py: Python<'_>,
+        plan: &Bound<'_, PyAny>,
+        generator: Option<Py<PyAny>>,
+        scope: &Bound<'_, PyScope>,
+        around: Py<PyAny>,
+        route: Py<PyRoute>,
+        limits: [Option<usize>; 7],
+        enabled: bool,
+    ) -> PyResult<()> {
+        let length = count(limits[6]);
+        let setup = Setup {
+            sampler: Sampler::read(plan)?,
+            generator,
+            scope: scope.get().0.clone(),
+            around,
+            route,
+            limits: SpanLimits {
+                span: Limits { count: count(limits[0]), length: count(limits[1]) },
+                event: Limits { count: count(limits[4]), length },
+                link: Limits { count: count(limits[5]), length },
+                events: count(limits[2]),
+                links: count(limits[3]),
+            },
+            enabled,
+        };
+        let _old = self.0.with(py, |old| old.replace(setup));
+        Ok(())
+    }
+
+    #[pyo3(signature = (
+        name, context=None, kind=None, attributes=None, links=None, start_time=None,
+        record_exception=true, set_status_on_exception=true,
+    ))]
+    fn start_span<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        kind: Option<&Bound<'py, PyAny>>,
+        attributes: Option<&Bound<'py, PyAny>>,
+        links: Option<&Bound<'py, PyAny>>,
+        start_time: Option<&Bound<'py, PyAny>>,
+        record_exception: bool,
+        set_status_on_exception: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let start = Start {
+            name,
+            context,
+            kind,
+            attributes,
+            links,
+            start_time,
+            record_exception,
+            set_status_on_exception,
+        };
+        Self::begin(slf, &start)
+    }
+
+    #[pyo3(signature = (
+        name, context=None, kind=None, attributes=None, links=None, start_time=None,
+        record_exception=true, set_status_on_exception=true, end_on_exit=true,
+    ))]
+    fn start_as_current_span(
+        slf: Py<Self>,
+        name: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+        kind: Option<Py<PyAny>>,
+        attributes: Option<Py<PyAny>>,
+        links: Option<Py<PyAny>>,
+        start_time: Option<Py<PyAny>>,
+        record_exception: bool,
+        set_status_on_exception: bool,
+        end_on_exit: bool,
+    ) -> PyCurrent {
+        PyCurrent {
+            tracer: slf,
+            name,
+            context,
+            kind,
+            attributes,
+            links,
+            start_time,
+            record_exception,
+            set_status_on_exception,
+            end_on_exit,
+            entered: Held::new(None),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+"""`opentelemetry.sdk` and `opentelemetry.exporter` where they are not installed: our modules."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+
+ALIASES = {
+    "opentelemetry.sdk": "heliograph.sdk",
+    "opentelemetry.exporter": "heliograph.sdk.exporter",
+}
+"""Packages that get modules of ours; the packages themselves stay what they are."""
+
+
+def install_aliases(*, replace: bool = False) -> None:
+    """Let ``import opentelemetry.sdk…`` and ``opentelemetry.exporter…`` find our modules.
+
+    Modules of an installed ``opentelemetry-sdk`` are found before ours, unless ``replace``. What
+    was imported before stays. Calling it again changes nothing.
+    """
+    if any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _ChildFinder())
+    finder = AliasFinder()
+    if replace:
+        sys.meta_path.insert(0, finder)
+    else:
+        sys.meta_path.append(finder)
+
+
+class AliasFinder(MetaPathFinder):
+    """Finds our module for an official name, and nothing where we have none."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in ALIASES:
+            return _namespace(fullname)
+        ours = our_name(fullname)
+        try:
+            found = find_spec(ours) if ours else None
+        except ModuleNotFoundError:
+            return None
+        if found is None or ours is None:
+            return None
+        return ModuleSpec(fullname, _Aliased(ours), is_package=found.parent == ours)
+
+
+class _ChildFinder(AliasFinder):
+    """Finds what is in a package of ours, before anybody loads its files a second time."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        parent = sys.modules.get(fullname.rpartition(".")[0])
+        if our_name(fullname) is None or parent is None or parent.__name__ in ALIASES:
+            return None
+        if not parent.__name__.startswith("heliograph."):
+            return None
+        return super().find_spec(fullname, path, target)
+
+
+def _namespace(fullname: str) -> ModuleSpec | None:
+    """Return an empty namespace package, unless there is a package already."""
+    spec = ModuleSpec(fullname, None, is_package=True)
+    spec.submodule_search_locations = []
+    return spec
+
+
+def our_name(fullname: str) -> str | None:
+    """Return the name of our module for an official name."""
+    for official, ours in ALIASES.items():
+        if fullname == official or fullname.startswith(f"{official}."):
+            return ours + fullname.removeprefix(official)
+    return None
+
+
+class _Aliased(Loader):
+    """Hands out a module of ours as it is."""
+
+    def __init__(self, ours: str) -> None:
+        self._ours = ours
+        self._own: dict[str, object] = {}
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self._ours)
+        kept = ("__name__", "__loader__", "__package__", "__spec__", "__path__", "__file__")
+        self._own = {name: vars(module)[name] for name in kept if name in vars(module)}
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Importing has given the module the names of the alias.
+        vars(module).update(self._own)

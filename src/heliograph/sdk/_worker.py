@@ -1,0 +1,160 @@
+"""The thread that exports what a batch processor holds."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,
+    attach,
+    detach,
+    set_value,
+)
+
+from heliograph._core import fork_generation
+
+_log = logging.getLogger("heliograph.sdk")
+
+PATIENCE = 2.0
+"""Seconds without anything being exported after which an exiting program waits no longer."""
+
+
+class _Ticket:
+    """Somebody waits until all that was held is exported."""
+
+    def __init__(self, *, last: bool = False) -> None:
+        self.last = last
+        self.answer: SimpleQueue[bool] = SimpleQueue()
+
+
+class Worker:
+    """Calls ``step(everything)`` until it returns None: every ``delay`` seconds, and when woken.
+
+    ``step`` exports one batch and returns whether it succeeded, or None when there is none;
+    ``everything`` asks for batches that are not full, too. The thread begins when something is to
+    be exported, in each process anew. Only queues that are safe inside signal handlers connect it
+    with the program.
+    """
+
+    def __init__(self, name: str, step: Callable[[bool], bool | None], delay: float) -> None:
+        self._name = name
+        self._step = step
+        self._delay = delay
+        self._calls: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._generation = fork_generation()
+        self._stopped = False
+        self._abandoned = False
+        self.exported = 0
+        """Batches that were exported."""
+
+    def wake(self, reason: str) -> None:
+        """Take a word from the queue: "start" when something is held, "batch" when it is much."""
+        if reason == "batch":
+            self._calls.put(None)
+        elif reason == "start":
+            self._start()
+
+    def _start(self) -> None:
+        if self._generation != fork_generation():
+            self._generation = fork_generation()
+            self._calls = SimpleQueue()
+            self._thread = None
+            self._stopped = self._abandoned = False
+        if self._thread is None and not self._stopped:
+            flush_in_children_of_multiprocessing(self)
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The interpreter is shutting down; who flushes then exports itself.
+                return
+            self._thread = thread
+
+    def _run(self) -> None:
+        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        while True:
+            try:
+                ticket = self._calls.get(timeout=self._delay)
+            except Empty:
+                self._all(everything=True)
+                continue
+            if ticket is None:
+                self._all(everything=False)
+                continue
+            ticket.answer.put(self._all(everything=True))
+            if ticket.last:
+                return
+
+    def _all(self, *, everything: bool) -> bool:
+        """Export what is held; return whether all of it was taken."""
+        good = True
+        while not self._abandoned:
+            try:
+                done = self._step(everything)
+            except Exception:
+                _log.exception("an exporter raised")
+                done = False
+            if done is None:
+                return good
+            self.exported += 1 if done else 0
+            good = good and done
+        return False
+
+    def flush(self, timeout: float, *, last: bool = False) -> bool:
+        """Export all that is held; return whether it was exported within so many seconds."""
+        if self._stopped:
+            return last
+        if self._generation != fork_generation():
+            return True
+        self._stopped = last
+        if self._thread is None or not self._thread.is_alive():
+            token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+            try:
+                return self._all(everything=True)
+            finally:
+                detach(token)
+        ticket = _Ticket(last=last)
+        self._calls.put(ticket)
+        try:
+            return ticket.answer.get(timeout=max(0.0, timeout))
+        except Empty:
+            return False
+
+    def leave(self, patience: float = PATIENCE, most: float = 30.0) -> bool:
+        """Export all that is held and stop, as long as something gets through every ``patience``
+        seconds; return whether all was exported."""
+        if self._stopped or self._generation != fork_generation():
+            return True
+        self._stopped = True
+        if self._thread is None or not self._thread.is_alive():
+            return self._all(everything=True)
+        ticket = _Ticket(last=True)
+        self._calls.put(ticket)
+        end = time.monotonic() + most
+        while time.monotonic() < end:
+            before = self.exported
+            try:
+                return ticket.answer.get(timeout=patience)
+            except Empty:
+                if self.exported == before:
+                    break
+        self._abandoned = True
+        return False
+
+
+def flush_in_children_of_multiprocessing(worker: Worker) -> None:
+    """Flush at the end of a child of ``multiprocessing`` or billiard, which run no ``atexit``."""
+    for package in ("multiprocessing", "billiard"):
+        process = sys.modules.get(f"{package}.process")
+        util = sys.modules.get(f"{package}.util")
+        if process is None or util is None:
+            continue
+        current = process.current_process()
+        if type(current).__name__ != "_MainProcess" and current.name != "MainProcess":
+            util.Finalize(None, worker.leave, exitpriority=0)

@@ -1,1 +1,0 @@
-"""What the OTLP exporters share."""

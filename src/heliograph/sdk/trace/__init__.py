@@ -1,0 +1,63 @@
+"""Traces: providers, tracers, spans, and what is told of them.
+
+Spec: Tracing SDK.
+"""
+
+from typing import Any
+
+from opentelemetry import trace as _api
+
+from heliograph._core import Span, SpanBase, UnsampledSpan
+from heliograph.sdk.resources import Resource
+from heliograph.sdk.trace._limits import SpanLimits
+from heliograph.sdk.trace._processors import (
+    ConcurrentMultiSpanProcessor,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+)
+from heliograph.sdk.trace._provider import Tracer, TracerConfig, TracerProvider
+from heliograph.sdk.trace._readable import Event, EventBase, ReadableSpan, SpanView
+
+_Span = Span
+_TracerConfig = TracerConfig
+
+_api.Span.register(SpanBase)
+_api.NonRecordingSpan.register(UnsampledSpan)
+ReadableSpan.register(Span)
+
+
+def _read(name: str) -> property:
+    return property(lambda span: getattr(SpanView(span), name))
+
+
+def _complete() -> None:
+    """Give running spans what `ReadableSpan` has, read through a view of the moment."""
+    fields = [name for name in ReadableSpan.__annotations__ if name.startswith("_")]
+    public = [name for name, found in vars(ReadableSpan).items() if isinstance(found, property)]
+    for name in [*public, *fields]:
+        if not hasattr(Span, name):
+            setattr(Span, name, _read(name))
+    methods: dict[str, Any] = {
+        "to_json": lambda span, indent=4: SpanView(span).to_json(indent),
+        "_readable_span": SpanView,
+    }
+    for name, method in methods.items():
+        setattr(Span, name, method)
+
+
+_complete()
+
+__all__ = [
+    "ConcurrentMultiSpanProcessor",
+    "Event",
+    "EventBase",
+    "ReadableSpan",
+    "Resource",
+    "Span",
+    "SpanLimits",
+    "SpanProcessor",
+    "SynchronousMultiSpanProcessor",
+    "Tracer",
+    "TracerConfig",
+    "TracerProvider",
+]

@@ -1,0 +1,113 @@
+"""What the native recorder asks Python for: seldom, and never to hold a lock meanwhile."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry.trace import Status, StatusCode
+
+from heliograph._core import CurrentSpan
+from heliograph.sdk.trace._readable import SpanView
+from heliograph.sdk.trace.sampling import Decision, ParentBased, StaticSampler, TraceIdRatioBased
+
+_log = logging.getLogger("heliograph.sdk.trace")
+
+view = SpanView
+
+
+def plan(sampler: Any) -> Any:
+    """Return how the core may decide without asking, or the sampler itself."""
+    kind = type(sampler)
+    if kind is StaticSampler and sampler._decision is not Decision.RECORD_ONLY:
+        return sampler._decision is Decision.RECORD_AND_SAMPLE
+    if kind is TraceIdRatioBased:
+        return sampler.bound
+    if isinstance(sampler, ParentBased) and kind.should_sample is ParentBased.should_sample:
+        return (
+            plan(sampler._root),
+            plan(sampler._remote_parent_sampled),
+            plan(sampler._remote_parent_not_sampled),
+            plan(sampler._local_parent_sampled),
+            plan(sampler._local_parent_not_sampled),
+        )
+    return sampler
+
+
+def too_late(what: str) -> None:
+    """Say that an ended span was called."""
+    _log.warning("%s was called on a span that has ended", what)
+
+
+def processor_failed(error: BaseException) -> None:
+    """Say that a span processor raised."""
+    _log.error("a span processor raised", exc_info=error)
+
+
+def status(given: Any, description: str | None) -> tuple[int, str | None] | None:
+    """Return the code as OTLP numbers it and the message; None for what is no status."""
+    if isinstance(given, StatusCode):
+        given = Status(given, description)
+    elif not isinstance(given, Status):
+        return None
+    elif description is not None:
+        _log.warning("the description %r is ignored: the status has its own", description)
+    return given.status_code.value, given.description
+
+
+def record_exception(
+    span: Any,
+    exception: BaseException,
+    attributes: Mapping[str, Any] | None,
+    timestamp: int | None,
+    escaped: bool,
+) -> None:
+    """Add the event that stands for an exception.
+
+    Spec: Semantic Conventions, Exceptions on Spans.
+    """
+    kind = type(exception)
+    module = kind.__module__
+    is_plain = not module or module == "builtins"
+    found = {
+        "exception.type": kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}",
+        "exception.message": str(exception),
+        "exception.stacktrace": "".join(traceback.format_exception(exception)),
+        "exception.escaped": str(escaped),
+    }
+    span.add_event("exception", found | dict(attributes or {}), timestamp)
+
+
+def note_exception(
+    span: Any, exception: BaseException, record: bool, set_status: bool, escaped: bool = False
+) -> None:
+    """Note the exception that leaves a ``with`` block of this span."""
+    if not span.is_recording():
+        return
+    if record:
+        span.record_exception(exception, escaped=escaped)
+    if set_status:
+        span.set_status(Status(StatusCode.ERROR, f"{type(exception).__name__}: {exception}"))
+
+
+def decorate(current: CurrentSpan, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with a span of its own around each call, a coroutine's end included."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            with current.again():
+                return await function(*args, **kwargs)
+
+        return awaited
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with current.again():
+            return function(*args, **kwargs)
+
+    return called

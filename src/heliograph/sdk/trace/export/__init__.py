@@ -1,0 +1,20 @@
+"""What sends spans on: processors with an exporter, and the console.
+
+Spec: Tracing SDK, Span Processor and Span Exporter.
+"""
+
+from heliograph.sdk.trace.export._batch import BatchSpanProcessor
+from heliograph.sdk.trace.export._simple import (
+    ConsoleSpanExporter,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+
+__all__ = [
+    "BatchSpanProcessor",
+    "ConsoleSpanExporter",
+    "SimpleSpanProcessor",
+    "SpanExportResult",
+    "SpanExporter",
+]

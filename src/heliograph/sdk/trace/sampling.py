@@ -1,0 +1,314 @@
+"""Which spans are recorded and sent on.
+
+Ready to use: `ALWAYS_ON`, `ALWAYS_OFF`, `DEFAULT_ON` and `DEFAULT_OFF` (which follow the parent),
+`TraceIdRatioBased`, `ParentBased`, `ParentBasedTraceIdRatio`, `AlwaysRecordSampler`. A sampler of
+your own is a subclass of `Sampler`. ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` choose
+one for providers that are given none.
+
+Spec: Tracing SDK, Sampling.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import SpanKind, TraceState, get_current_span
+
+from heliograph.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link
+    from opentelemetry.util.types import Attributes
+
+_log = logging.getLogger(__name__)
+
+
+class Decision(enum.Enum):
+    """What becomes of a new span."""
+
+    DROP = 0
+    """It is neither recorded nor sent."""
+    RECORD_ONLY = 1
+    """Processors see it; exporters do not."""
+    RECORD_AND_SAMPLE = 2
+    """It is recorded and sent."""
+
+    def is_recording(self) -> bool:
+        """Whether the span is recorded."""
+        return self is not Decision.DROP
+
+    def is_sampled(self) -> bool:
+        """Whether the span is sent."""
+        return self is Decision.RECORD_AND_SAMPLE
+
+
+class SamplingResult:
+    """A decision, the attributes that the span begins with, and its trace state."""
+
+    def __init__(
+        self,
+        decision: Decision,
+        attributes: Attributes = None,
+        trace_state: TraceState | None = None,
+    ) -> None:
+        self.decision = decision
+        self.attributes: Mapping[str, Any] = MappingProxyType(
+            {} if attributes is None else attributes
+        )
+        self.trace_state = trace_state
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.decision!s}, attributes={self.attributes!s})"
+
+
+class Sampler(abc.ABC):
+    """Decides for each new span."""
+
+    @abc.abstractmethod
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide. Runs on the thread that starts the span; ``parent_context`` None is the current
+        one."""
+
+    @abc.abstractmethod
+    def get_description(self) -> str:
+        """Return the sampler's name and configuration, short enough for a log."""
+
+
+class StaticSampler(Sampler):
+    """Always the same decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        return _result(self._decision, parent_context, attributes)
+
+    def get_description(self) -> str:
+        return "AlwaysOffSampler" if self._decision is Decision.DROP else "AlwaysOnSampler"
+
+
+ALWAYS_OFF = StaticSampler(Decision.DROP)
+"""No span, whatever its parent."""
+
+ALWAYS_ON = StaticSampler(Decision.RECORD_AND_SAMPLE)
+"""Every span, whatever its parent."""
+
+
+class TraceIdRatioBased(Sampler):
+    """A share of all traces, the same ones in every process.
+
+    Args:
+        rate: the share, from 0 to 1.
+    """
+
+    TRACE_ID_LIMIT = (1 << 64) - 1
+
+    def __init__(self, rate: float) -> None:
+        if not 0.0 <= rate <= 1.0:
+            raise ValueError(f"rate is {rate}, not from 0 to 1")
+        self._rate = rate
+        self._bound = self.get_bound_for_rate(rate)
+
+    @classmethod
+    def get_bound_for_rate(cls, rate: float) -> int:
+        """Return the bound under which the low 64 bits of a sampled trace's id lie."""
+        return round(rate * (cls.TRACE_ID_LIMIT + 1))
+
+    @property
+    def rate(self) -> float:
+        """The share."""
+        return self._rate
+
+    @property
+    def bound(self) -> int:
+        """See `get_bound_for_rate`."""
+        return self._bound
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        is_below = trace_id & self.TRACE_ID_LIMIT < self._bound
+        decision = Decision.RECORD_AND_SAMPLE if is_below else Decision.DROP
+        return _result(decision, parent_context, attributes)
+
+    def get_description(self) -> str:
+        return f"TraceIdRatioBased{{{self._rate}}}"
+
+
+class ParentBased(Sampler):
+    """One sampler for spans without a parent, others for each kind of parent."""
+
+    def __init__(
+        self,
+        root: Sampler,
+        remote_parent_sampled: Sampler = ALWAYS_ON,
+        remote_parent_not_sampled: Sampler = ALWAYS_OFF,
+        local_parent_sampled: Sampler = ALWAYS_ON,
+        local_parent_not_sampled: Sampler = ALWAYS_OFF,
+    ) -> None:
+        self._root = root
+        self._remote_parent_sampled = remote_parent_sampled
+        self._remote_parent_not_sampled = remote_parent_not_sampled
+        self._local_parent_sampled = local_parent_sampled
+        self._local_parent_not_sampled = local_parent_not_sampled
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        parent = get_current_span(parent_context).get_span_context()
+        sampler = self._root
+        if parent is not None and parent.is_valid:
+            remote = (self._remote_parent_not_sampled, self._remote_parent_sampled)
+            local = (self._local_parent_not_sampled, self._local_parent_sampled)
+            sampler = (remote if parent.is_remote else local)[parent.trace_flags.sampled]
+        return sampler.should_sample(
+            parent_context=parent_context,
+            trace_id=trace_id,
+            name=name,
+            kind=kind,
+            attributes=attributes,
+            links=links,
+        )
+
+    def get_description(self) -> str:
+        parts = {
+            "root": self._root,
+            "remoteParentSampled": self._remote_parent_sampled,
+            "remoteParentNotSampled": self._remote_parent_not_sampled,
+            "localParentSampled": self._local_parent_sampled,
+            "localParentNotSampled": self._local_parent_not_sampled,
+        }
+        said = ",".join(f"{name}:{part.get_description()}" for name, part in parts.items())
+        return f"ParentBased{{{said}}}"
+
+
+class AlwaysRecordSampler(Sampler):
+    """What ``root`` decides, but what it would drop is recorded for the processors."""
+
+    def __init__(self, root: Sampler) -> None:
+        if root is None:
+            raise ValueError("root is None, not a sampler")
+        self._root = root
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        result = self._root.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+        if result.decision is not Decision.DROP:
+            return result
+        return SamplingResult(Decision.RECORD_ONLY, result.attributes, result.trace_state)
+
+    def get_description(self) -> str:
+        return f"AlwaysRecordSampler{{{self._root.get_description()}}}"
+
+
+DEFAULT_OFF = ParentBased(ALWAYS_OFF)
+"""What the parent says; no span without one."""
+
+DEFAULT_ON = ParentBased(ALWAYS_ON)
+"""What the parent says; every span without one."""
+
+
+class ParentBasedTraceIdRatio(ParentBased):
+    """What the parent says; a share of the traces that begin here."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(root=TraceIdRatioBased(rate))
+
+
+_BY_NAME: dict[str, Sampler | Callable[[float], Sampler]] = {
+    "always_on": ALWAYS_ON,
+    "always_off": ALWAYS_OFF,
+    "parentbased_always_on": DEFAULT_ON,
+    "parentbased_always_off": DEFAULT_OFF,
+    "traceidratio": TraceIdRatioBased,
+    "parentbased_traceidratio": ParentBasedTraceIdRatio,
+}
+
+
+def _get_from_env_or_default() -> Sampler:
+    """Return the sampler that the environment names, or `DEFAULT_ON`.
+
+    Other names are looked up among the entry points of group ``opentelemetry_traces_sampler``.
+    """
+    name = os.environ.get(OTEL_TRACES_SAMPLER, "").strip().lower() or "parentbased_always_on"
+    argument = os.environ.get(OTEL_TRACES_SAMPLER_ARG, "")
+    known = _BY_NAME.get(name)
+    if isinstance(known, Sampler):
+        return known
+    if known is not None:
+        try:
+            return known(float(argument))
+        except ValueError:
+            _log.warning(
+                "%s is %r, no number from 0 to 1; using 1", OTEL_TRACES_SAMPLER_ARG, argument
+            )
+            return known(1.0)
+    try:
+        (point,) = entry_points(group="opentelemetry_traces_sampler", name=name)
+        sampler = point.load()(argument)
+    except Exception as error:
+        _log.warning("%s: there is no sampler %r (%s)", OTEL_TRACES_SAMPLER, name, error)
+        return DEFAULT_ON
+    return sampler if isinstance(sampler, Sampler) else DEFAULT_ON
+
+
+def _result(
+    decision: Decision, parent_context: Context | None, attributes: Attributes
+) -> SamplingResult:
+    parent = get_current_span(parent_context).get_span_context()
+    is_child = parent is not None and parent.is_valid
+    return SamplingResult(
+        decision,
+        None if decision is Decision.DROP else attributes,
+        parent.trace_state if is_child else None,
+    )

@@ -1,0 +1,170 @@
+"""Nothing is lost when a program ends, forks or is told to, and nobody waits long for it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from exporters.backends import GrpcBackend
+from sdk.programs import names, requests, run
+
+TUTORIAL = """
+import os
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+trace.set_tracer_provider(TracerProvider())
+trace.get_tracer_provider().add_span_processor(
+    BatchSpanProcessor(OTLPSpanExporter(endpoint=os.environ["ENDPOINT"]))
+)
+with trace.get_tracer("tutorial").start_as_current_span("hello"):
+    pass
+"""
+
+
+@pytest.fixture
+def backend() -> Iterator[GrpcBackend]:
+    backend = GrpcBackend()
+    yield backend
+    backend.stop()
+
+
+def test_the_tutorial_runs_with_only_the_prefixes_changed(backend: GrpcBackend) -> None:
+    program = TUTORIAL.replace("opentelemetry.sdk", "heliograph.sdk").replace(
+        "opentelemetry.exporter", "heliograph.sdk.exporter"
+    )
+    ended = run(program, backend.port, setup="", OTEL_SERVICE_NAME="shop")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    (request,) = requests(backend.received)
+    (resource,) = request.resource_spans
+    (scope,) = resource.scope_spans
+    assert [span.name for span in scope.spans] == ["hello"]
+    assert scope.scope.name == "tutorial"
+    found = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert found["service.name"] == "shop"
+    assert found["telemetry.sdk.name"] == "heliograph"
+
+
+def test_spans_of_forked_children_arrive_once(backend: GrpcBackend) -> None:
+    program = """
+    with tracer.start_as_current_span("before"):
+        pass
+    processor.force_flush()
+    with tracer.start_as_current_span("waiting in the parent"):
+        pass
+    children = []
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            with tracer.start_as_current_span(f"child {number}"):
+                pass
+            sys.exit(0)
+        children.append(pid)
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    with tracer.start_as_current_span("after"):
+        pass
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    expected = ["after", "before", "child 0", "child 1", "child 2", "waiting in the parent"]
+    assert names(backend.received) == expected
+    instances = {
+        pair.value.string_value
+        for request in requests(backend.received)
+        for pair in request.resource_spans[0].resource.attributes
+        if pair.key == "service.instance.id"
+    }
+    assert len(instances) == 4
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_flush(backend: GrpcBackend, method: str, tmp_path) -> None:
+    module = tmp_path / "work.py"
+    module.write_text(
+        """
+import multiprocessing, os
+from opentelemetry import trace
+from heliograph.sdk.trace import TracerProvider
+from heliograph.sdk.trace.export import BatchSpanProcessor
+from heliograph.sdk.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+trace.set_tracer_provider(TracerProvider())
+exporter = OTLPSpanExporter(endpoint=os.environ["ENDPOINT"])
+trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(exporter))
+tracer = trace.get_tracer("work")
+
+def work(number):
+    with tracer.start_as_current_span(f"child {number}"):
+        pass
+
+def main(method):
+    context = multiprocessing.get_context(method)
+    with tracer.start_as_current_span("parent"):
+        process = context.Process(target=work, args=(1,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+"""
+    )
+    program = f"import work; work.main({method!r})"
+    ended = run(program, backend.port, setup="", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert names(backend.received) == ["child 1", "parent"]
+
+
+def test_sigterm_flushes_and_keeps_the_status(backend: GrpcBackend) -> None:
+    program = """
+    import signal
+    from heliograph.sdk import flush_on_sigterm
+    flush_on_sigterm()
+    with tracer.start_as_current_span("last words"):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+    """
+    ended = run(program, backend.port)
+    assert ended.returncode == -signal.SIGTERM
+    assert names(backend.received) == ["last words"]
+
+
+def test_a_dead_endpoint_delays_the_exit_by_little() -> None:
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        began = time.monotonic()
+        ended = run('tracer.start_span("lost").end()', dead.getsockname()[1])
+    assert time.monotonic() - began < 5
+    assert ended.returncode == 0
+    assert ended.stderr.count("\n") <= 2
+
+
+def test_a_black_hole_delays_the_exit_by_little_and_is_said() -> None:
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        began = time.monotonic()
+        ended = run('tracer.start_span("lost").end()', hole.getsockname()[1])
+    assert time.monotonic() - began < 5
+    assert ended.returncode == 0
+    assert "could not be exported before the exit" in ended.stderr
+
+
+def test_force_flush_keeps_its_time_and_tells_the_truth() -> None:
+    program = """
+    import time
+    with tracer.start_as_current_span("lost"):
+        pass
+    began = time.monotonic()
+    assert trace.get_tracer_provider().force_flush(300) is False
+    assert time.monotonic() - began < 1.5
+    """
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        ended = run(program, hole.getsockname()[1])
+    assert ended.returncode == 0, ended.stderr
