@@ -766,9 +766,7 @@ class MetricStreams:
     """The storages of one reader."""
 
     def __new__(cls) -> MetricStreams: ...
-    def add_scope(
-        self, name: str, version: str, attributes: object, schema_url: str
-    ) -> int: ...
+    def add_scope(self, name: str, version: str, attributes: object, schema_url: str) -> int: ...
     def add(self, scope: int, storage: MetricStorage) -> None: ...
     def collect(
         self, resource: object, schema_url: str, now: int
@@ -827,4 +825,10 @@ def metrics_of(batch: Batch, module: object) -> list[list[Any]]:
     """Return the metrics of each scope, made of the classes that a module has for them.
 
     Raises: WireError when the batch is no metrics, or malformed.
+    """
+
+def encode_metrics(data: object) -> Batch:
+    """Return the export request of a ``MetricsData``, whoever made it.
+
+    Raises: AttributeError or TypeError when it is none.
     """

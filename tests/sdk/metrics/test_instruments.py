@@ -11,11 +11,13 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from heliograph.sdk.metrics import (
+    AlignedHistogramBucketExemplarReservoir,
     AlwaysOnExemplarFilter,
     Counter,
     ExemplarFilter,
     MeterProvider,
     MetricsTimeoutError,
+    SimpleFixedSizeExemplarReservoir,
 )
 from heliograph.sdk.metrics.export import (
     AggregationTemporality,
@@ -287,6 +289,38 @@ def test_exemplar_filters() -> None:
         (point,) = program.metrics()["durations"].data.data_points
         assert len(point.exemplars) == expected
         assert point.exemplars[0].trace_id is None
+
+
+def test_reservoirs() -> None:
+    several = View(
+        instrument_name="*",
+        exemplar_reservoir_factory=lambda kind: lambda **given: SimpleFixedSizeExemplarReservoir(3),
+    )
+    program = Program(several, exemplar_filter=AlwaysOnExemplarFilter())
+    for i in range(10):
+        program.meter.create_counter("requests").add(i)
+        program.meter.create_histogram("durations").record(i)
+    for metric in program.metrics().values():
+        (point,) = metric.data.data_points
+        assert len(point.exemplars) == 3
+
+
+def test_reservoirs_by_themselves() -> None:
+    given = trace.set_span_in_context(sampled_span(), context.Context())
+    for reservoir, expected in (
+        (SimpleFixedSizeExemplarReservoir(2), None),
+        (AlignedHistogramBucketExemplarReservoir([5, 7]), [5, 7, 9]),
+    ):
+        for i in range(10):
+            reservoir.offer(i, i, {"a": 1, "b": i}, given)
+        kept = reservoir.collect({"a": 1})
+        if expected is None:
+            assert len(kept) == 2
+        else:
+            assert [one.value for one in kept] == expected
+        assert [one.filtered_attributes for one in kept] == [{"b": one.value} for one in kept]
+        assert kept[0].span_id == 2
+        assert reservoir.collect({}) == []
 
 
 def test_overflow_keeps_all_attributes_in_exemplars() -> None:

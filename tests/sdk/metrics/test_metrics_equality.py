@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import (
+    encode_metrics as official_encode,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest as Request,
+)
+from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen, in_order
+
+from heliograph._core import encode_metrics
 
 SYNCHRONOUS = ("Counter", "UpDownCounter", "Histogram", "Gauge")
 KINDS = (*SYNCHRONOUS, "ObservableCounter", "ObservableUpDownCounter", "ObservableGauge")
@@ -101,3 +109,29 @@ def run(steps: list[Any], views: str, **settings: Any) -> None:
 def test_programs(steps: list[Any], views: str, delta: frozenset[str], limit: int | None) -> None:
     limits = dict.fromkeys(KINDS, limit) if limit else None
     run(steps, views, delta=delta, limits=limits)
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(steps, st.sampled_from(sorted(VIEWS)), st.frozensets(st.sampled_from(KINDS)))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_objects_arrive_as_the_bytes_do(
+    steps: list[Any], views: str, delta: frozenset[str]
+) -> None:
+    """What is made of the bytes for somebody who looks, and encoded again, arrives the same."""
+    with frozen() as clock:
+        side = Side(
+            OURS, clock, views=VIEWS[views], delta=delta, exemplars="AlwaysOnExemplarFilter"
+        )
+        for step in steps:
+            if not isinstance(step, tuple):
+                continue
+            side.measure(step[0], step[1], step[3])
+        collected = side.provider._collect(side.reader)
+        if collected is None:
+            return
+        expected = in_order(Request.FromString(bytes(collected.batch.wire())))
+        encoded = encode_metrics(collected.plain())
+        assert encoded.items == collected.batch.items
+        assert in_order(Request.FromString(bytes(encoded.wire()))) == expected
+        official = official_encode(collected.shaped_for(OFFICIAL.export.InMemoryMetricReader()))
+        assert in_order(official) == expected

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,6 +227,27 @@ def test_exporters_of_the_official_sdk_get_its_classes() -> None:
     assert isinstance(metric.data, official.Sum)
     assert metric.data.aggregation_temporality is official.AggregationTemporality.DELTA
     assert json.loads(out.getvalue())["resource_metrics"]
+
+
+def test_what_somebody_changed_is_exported(http: HttpBackend) -> None:
+    """Exporters stand in front of others and hand on what they made of the data."""
+
+    class Renaming(HttpExporter):
+        def export(
+            self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+        ) -> MetricExportResult:
+            (resource,) = metrics_data.resource_metrics
+            (scope,) = resource.scope_metrics
+            metrics = [replace(metric, name=f"my_{metric.name}") for metric in scope.metrics]
+            scopes = [replace(scope, metrics=metrics)]
+            changed = MetricsData([replace(resource, scope_metrics=scopes)])
+            return super().export(changed, timeout_millis, **kwargs)
+
+    made = provider(Renaming(f"http://127.0.0.1:{http.port}/v1/metrics"))
+    made.get_meter("tests").create_counter("requests").add(3)
+    made.shutdown()
+    (received,) = http.received
+    assert sums(Request.FromString(received.body)) == {"my_requests": [3]}
 
 
 def official_counter() -> type:

@@ -193,7 +193,7 @@ fn put_extremes(out: &mut Vec<u8>, field: u32, extremes: Extremes) {
     put_double(out, field + 1, extremes.max);
 }
 
-fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
+pub fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
     put_fixed64_field(out, field, value.to_bits());
 }
 

@@ -8,10 +8,13 @@ from heliograph.sdk.metrics import view as view
 from heliograph.sdk.metrics._internal import Meter, MeterProvider
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
 from heliograph.sdk.metrics._internal.exemplar import (
+    AlignedHistogramBucketExemplarReservoir,
     AlwaysOffExemplarFilter,
     AlwaysOnExemplarFilter,
     Exemplar,
     ExemplarFilter,
+    ExemplarReservoir,
+    SimpleFixedSizeExemplarReservoir,
     TraceBasedExemplarFilter,
 )
 from heliograph.sdk.metrics._internal.instrument import (
@@ -25,11 +28,13 @@ from heliograph.sdk.metrics._internal.instrument import (
 from heliograph.sdk.metrics._internal.instrument import Gauge as _Gauge
 
 __all__ = [
+    "AlignedHistogramBucketExemplarReservoir",
     "AlwaysOffExemplarFilter",
     "AlwaysOnExemplarFilter",
     "Counter",
     "Exemplar",
     "ExemplarFilter",
+    "ExemplarReservoir",
     "Histogram",
     "Meter",
     "MeterProvider",
@@ -37,6 +42,7 @@ __all__ = [
     "ObservableCounter",
     "ObservableGauge",
     "ObservableUpDownCounter",
+    "SimpleFixedSizeExemplarReservoir",
     "TraceBasedExemplarFilter",
     "UpDownCounter",
     "_Gauge",

@@ -1,6 +1,7 @@
 //! Python's view of metric aggregation.
 
 mod context;
+mod given;
 mod measure;
 mod points;
 mod streams;
@@ -15,5 +16,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<streams::PyStorage>()?;
     module.add_class::<streams::PyReader>()?;
     module.add_class::<streams::PyTargets>()?;
+    module.add_function(wrap_pyfunction!(given::encode_metrics, module)?)?;
     module.add_function(wrap_pyfunction!(points::metrics_of, module)?)
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from opentelemetry import metrics as api
 
-from heliograph._core import Batch
+from heliograph._core import Batch, encode_metrics
 from heliograph.sdk.exporter.otlp._sender import Sender
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.export.exporter import MetricExporter, MetricExportResult
@@ -102,10 +102,7 @@ class MetricsOverOtlp(MetricExporter):
 
 
 def batch_of(metrics_data: MetricsData) -> Batch:
-    """Return the export request of what a reader of this SDK collected.
-
-    Raises: TypeError for anything else.
-    """
-    if not isinstance(metrics_data, Collected):
-        raise TypeError("only what a reader of this SDK collected can be exported")
-    return metrics_data.batch
+    """Return the export request: the bytes that a reader of ours made, or those of any objects."""
+    if isinstance(metrics_data, Collected):
+        return metrics_data.batch
+    return encode_metrics(metrics_data)

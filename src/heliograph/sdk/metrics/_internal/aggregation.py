@@ -87,6 +87,21 @@ class ExponentialBucketHistogramAggregation(Aggregation):
         self._record_min_max = record_min_max
 
 
+# What the official SDK hands to a view's factory of reservoirs, under its names for them.
+_SumAggregation = SumAggregation
+_LastValueAggregation = LastValueAggregation
+_ExplicitBucketHistogramAggregation = ExplicitBucketHistogramAggregation
+_ExponentialBucketHistogramAggregation = ExponentialBucketHistogramAggregation
+
+KINDS: dict[str, type[Aggregation]] = {
+    "sum": SumAggregation,
+    "last_value": LastValueAggregation,
+    "explicit": ExplicitBucketHistogramAggregation,
+    "exponential": ExponentialBucketHistogramAggregation,
+}
+"""By what a storage calls them."""
+
+
 def check_boundaries(boundaries: Sequence[float]) -> None:
     """Raises: ValueError when they are not finite or not strictly increasing."""
     for boundary in boundaries:

@@ -13,12 +13,14 @@ from opentelemetry.metrics import CallbackOptions
 
 from heliograph._core import MetricClock, MetricStorage, MetricStreams, MetricTargets
 from heliograph.sdk.metrics._internal.aggregation import (
+    KINDS,
     AggregationTemporality,
     is_default,
     stream_kind,
 )
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
+from heliograph.sdk.metrics._internal.exemplar.exemplar_reservoir import kept_exemplars
 from heliograph.sdk.metrics._internal.instrument import _Observed, kind_of
 from heliograph.sdk.metrics._internal.view import View
 from heliograph.sdk.resources import Resource
@@ -133,6 +135,7 @@ class ReaderStreams:
         return MetricStorage(
             {
                 **settings,
+                "exemplars": self._exemplars(view, settings),
                 "name": name,
                 "description": view._description or instrument.description,
                 "unit": instrument.unit,
@@ -144,6 +147,19 @@ class ReaderStreams:
             },
             self._clock,
         )
+
+    def _exemplars(self, view: View, settings: Mapping[str, Any]) -> int:
+        """Return how many exemplars a series keeps, 0 for one of each bucket."""
+        own: int = settings["exemplars"]
+        factory = view._exemplar_reservoir_factory
+        if factory is None or factory.__module__.startswith("opentelemetry.sdk."):
+            return own
+        builder = factory(KINDS[settings["kind"]])
+        wanted = kept_exemplars(builder(boundaries=settings["bounds"], size=own or 1))
+        if wanted is None:
+            _logger.warning("A reservoir of the class that %s makes is not supported.", builder)
+            return own
+        return wanted
 
     def _warn_of_conflict(self, instrument: Any, name: str, kind: str) -> None:
         identity = (instrument.instrumentation_scope, name.lower())

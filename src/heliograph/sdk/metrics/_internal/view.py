@@ -25,8 +25,9 @@ class View:
         name, description: of the stream, in place of the instrument's.
         attribute_keys: the only keys that are kept; what else there is may go into exemplars.
         aggregation: how to aggregate; the reader's choice when not given.
-        exemplar_reservoir_factory: taken for compatibility with the official SDK; the reservoirs
-            are always the ones that the specification names for the aggregation.
+        exemplar_reservoir_factory: given a class of aggregation, returns what makes its reservoirs:
+            one of the two classes that there are; those that the specification names for the
+            aggregation when not given.
         aggregation_cardinality_limit: attribute sets beyond so many share one series.
         excluded_attribute_keys: keys that are removed; not together with ``attribute_keys``.
 

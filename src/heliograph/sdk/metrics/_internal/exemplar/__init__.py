@@ -7,11 +7,21 @@ from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import (
     ExemplarFilter,
     TraceBasedExemplarFilter,
 )
+from heliograph.sdk.metrics._internal.exemplar.exemplar_reservoir import (
+    AlignedHistogramBucketExemplarReservoir,
+    ExemplarReservoir,
+    ExemplarReservoirBuilder,
+    SimpleFixedSizeExemplarReservoir,
+)
 
 __all__ = [
+    "AlignedHistogramBucketExemplarReservoir",
     "AlwaysOffExemplarFilter",
     "AlwaysOnExemplarFilter",
     "Exemplar",
     "ExemplarFilter",
+    "ExemplarReservoir",
+    "ExemplarReservoirBuilder",
+    "SimpleFixedSizeExemplarReservoir",
     "TraceBasedExemplarFilter",
 ]
