@@ -651,7 +651,9 @@ class ExportQueue:
     """Items of one signal that wait for export.
 
     ``wake(reason)`` is called: "start" at the first item in this process, "batch" when a request is
-    complete, "full" when an item was dropped.
+    complete, "room" to wait for room, "full" when an item was dropped.
+
+    Raises: ValueError for another ``full``.
     """
 
     def __new__(
@@ -662,7 +664,8 @@ class ExportQueue:
         batch: int,
         max_bytes: int,
         max_items: int | None = None,
-        drop_oldest: bool = False,
+        full: str = "drop_newest",
+        as_objects: bool = False,
     ) -> ExportQueue: ...
     def take(self, *, all: bool) -> Batch | None:
         """Return the oldest complete request; with ``all`` also one that is not."""
@@ -670,9 +673,12 @@ class ExportQueue:
     def add(self, span: Any) -> None:
         """Append a `ReadableSpan`."""
 
+    def take_objects(self, *, all: bool) -> list[Any]:
+        """Return the spans of a request, of a queue of objects; empty when there is none."""
+
     @property
-    def ready(self) -> bool:
-        """Whether a complete request waits."""
+    def has_room_again(self) -> bool:
+        """Whether the last item that found no room would find some now."""
 
     def __len__(self) -> int: ...
     @property

@@ -50,11 +50,6 @@ impl Queue {
         self.bytes
     }
 
-    /// Whether a whole request waits.
-    pub fn is_ready(&self) -> bool {
-        !self.full.is_empty()
-    }
-
     /// Whether an item of about so many bytes fits.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.items < self.bounds.items && self.bytes + bytes <= self.bounds.bytes

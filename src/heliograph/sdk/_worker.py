@@ -60,6 +60,10 @@ class Worker:
         elif reason == "start":
             self._start()
 
+    def is_here(self) -> bool:
+        """Whether the caller is the worker's own thread."""
+        return threading.current_thread() is self._thread
+
     def _start(self) -> None:
         if self._generation != fork_generation():
             self._generation = fork_generation()

@@ -83,14 +83,14 @@ impl Api {
         self.get.bind(py).call0()
     }
 
-    /// Make a context with this span current; return the token.
+    /// Make a context like `current` with this span; return the token.
     pub fn attach<'py>(
         &self,
         py: Python<'py>,
+        current: &Bound<'py, PyAny>,
         span: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let context = self.context.bind(py).call0()?;
-        let current = self.current(py)?;
         // SAFETY: both are checked to be dicts, whose methods `Context` overrides to be read-only.
         let failed = unsafe {
             ffi::PyDict_Check(context.as_ptr()) == 0
@@ -110,16 +110,8 @@ impl Api {
         let _ = self.reset.bind(py).call1((token,));
     }
 
-    /// Where a span begins that is started in `context`, or in the current one.
-    pub fn parent(
-        &self,
-        py: Python<'_>,
-        context: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Place>> {
-        let context = match context {
-            Some(context) => context.clone(),
-            None => self.current(py)?,
-        };
+    /// Where a span begins that is started in `context`.
+    pub fn parent(&self, py: Python<'_>, context: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
         let key = self.span_key.bind(py);
         let span = match context.cast::<PyDict>() {
             Ok(context) => context.get_item(key)?,

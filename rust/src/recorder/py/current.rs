@@ -42,8 +42,10 @@ impl PyCurrent {
             record_exception: self.record_exception,
             set_status_on_exception: self.set_status_on_exception,
         };
-        let span = PyTracer::begin(self.tracer.bind(py), &start)?;
-        let token = Api::get(py)?.attach(py, &span)?.unbind();
+        let api = Api::get(py)?;
+        let current = api.current(py)?;
+        let span = PyTracer::begin(self.tracer.bind(py), &start, Some(&current))?;
+        let token = api.attach(py, &current, &span)?.unbind();
         let kept = span.clone().unbind();
         self.entered.with(py, |entered| *entered = Some((kept, token)));
         Ok(span)

@@ -1,7 +1,9 @@
 //! Where spans go when they end: queues of bytes, and processors written in Python.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyTuple;
@@ -50,61 +52,144 @@ pub fn make_scope(
 
 struct QueueState {
     queue: Queue,
+    /// Items as objects, for exporters written in Python; then `queue` stays empty.
+    objects: VecDeque<Py<PyAny>>,
     generation: u64,
     started: bool,
     dropped: u64,
-    drop_oldest: bool,
+    /// Bytes of the last item that found no room.
+    wanted: usize,
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, PartialEq)]
+enum Full {
+    DropNewest,
+    DropOldest,
+    Wait,
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Offer {
+    Held,
+    /// Held, and the first in this process.
+    First,
+    /// Held, and a request is complete by it.
+    Complete,
+    /// There is no room; it may come later.
+    Later,
+    Dropped,
 }
 
 /// Items of one signal that wait for export, bounded in bytes and number.
 ///
-/// `wake(reason)` is called, never with a lock held: "start" at the first item in this process,
-/// "batch" when a request is complete, "full" when an item was dropped.
+/// `wake(reason)` is called, never with anything held: "start" at the first item in this process,
+/// "batch" when a request is complete, "room" to wait for room, "full" when an item was dropped.
 #[pyclass(name = "ExportQueue", module = "heliograph._core", frozen)]
 pub struct PyQueue {
     signal: PySignal,
     wake: Py<PyAny>,
+    full: Full,
+    bounds: Bounds,
+    as_objects: bool,
     state: Held<QueueState>,
 }
 
 impl PyQueue {
-    /// Append an item of about `room` bytes, which `write` writes as a field 2.
+    pub fn as_objects(&self) -> bool {
+        self.as_objects
+    }
+
+    /// Hold an item of about `room` bytes if there is room, which `hold` does.
+    fn offer(
+        &self,
+        py: Python<'_>,
+        room: usize,
+        hold: impl FnOnce(&mut QueueState) -> bool,
+    ) -> Offer {
+        let offer = self.state.with(py, |state| {
+            if state.generation != fork::generation() {
+                // What waits here is the parent's to send.
+                state.queue.clear();
+                state.objects.clear();
+                state.generation = fork::generation();
+                state.started = false;
+                state.dropped = 0;
+            }
+            if !self.has_room(state, room) {
+                state.wanted = room;
+                if self.full == Full::Wait {
+                    return Offer::Later;
+                }
+                if self.full == Full::DropOldest {
+                    let dropped = match self.as_objects {
+                        true => usize::from(state.objects.pop_front().is_some()),
+                        false => state.queue.drop_oldest(),
+                    };
+                    state.dropped += dropped as u64;
+                }
+                if !self.has_room(state, room) {
+                    state.dropped += 1;
+                    return Offer::Dropped;
+                }
+            }
+            let complete = hold(state);
+            match (std::mem::replace(&mut state.started, true), complete) {
+                (false, _) => Offer::First,
+                (true, true) => Offer::Complete,
+                (true, false) => Offer::Held,
+            }
+        });
+        offer.unwrap_or(Offer::Dropped)
+    }
+
+    fn has_room(&self, state: &QueueState, room: usize) -> bool {
+        match self.as_objects {
+            true => state.objects.len() < self.bounds.items,
+            false => state.queue.has_room(room),
+        }
+    }
+
+    /// Append an item of about `room` bytes, which `write` writes as a field 2. Runs no Python.
     pub fn push(
         &self,
         py: Python<'_>,
         scope: &Arc<Scope>,
         room: usize,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let reason = self.state.with(py, |state| {
-            if state.generation != fork::generation() {
-                // What waits here is the parent's to send.
-                state.queue.clear();
-                state.generation = fork::generation();
-                state.started = false;
-                state.dropped = 0;
+    ) -> Offer {
+        self.offer(py, room, |state| state.queue.push(scope, write))
+    }
+
+    pub fn push_object(&self, py: Python<'_>, object: &Bound<'_, PyAny>) -> Offer {
+        self.offer(py, 0, |state| {
+            state.objects.push_back(object.clone().unbind());
+            state.objects.len().is_multiple_of(self.bounds.batch)
+        })
+    }
+
+    /// Offer an item, wait for room if that is what this queue does, and say what has to be said.
+    pub fn settle(&self, py: Python<'_>, mut offer: impl FnMut() -> Offer) {
+        let mut result = offer();
+        if result == Offer::Later {
+            self.tell(py, "room");
+            result = offer();
+        }
+        match result {
+            Offer::Held => {}
+            Offer::First => self.tell(py, "start"),
+            Offer::Complete => self.tell(py, "batch"),
+            Offer::Dropped => self.tell(py, "full"),
+            Offer::Later => {
+                self.state.with(py, |state| state.dropped += 1);
+                self.tell(py, "full");
             }
-            if !state.queue.has_room(room) {
-                if !state.drop_oldest {
-                    state.dropped += 1;
-                    return Some("full");
-                }
-                state.dropped += state.queue.drop_oldest() as u64;
-                if !state.queue.has_room(room) {
-                    state.dropped += 1;
-                    return Some("full");
-                }
-            }
-            let complete = state.queue.push(scope, write);
-            if !state.started {
-                state.started = true;
-                return Some("start");
-            }
-            complete.then_some("batch")
-        });
-        if let Some(reason) = reason.flatten()
-            && let Err(error) = self.wake.bind(py).call1((reason,))
-        {
+        }
+    }
+
+    fn tell(&self, py: Python<'_>, reason: &str) {
+        if let Err(error) = self.wake.bind(py).call1((reason,)) {
             error.write_unraisable(py, Some(self.wake.bind(py)));
         }
     }
@@ -113,24 +198,37 @@ impl PyQueue {
 #[pymethods]
 impl PyQueue {
     #[new]
-    #[pyo3(signature = (signal, wake, *, batch, max_bytes, max_items=None, drop_oldest=false))]
+    #[pyo3(signature = (
+        signal, wake, *, batch, max_bytes, max_items=None, full="drop_newest", as_objects=false
+    ))]
     fn new(
         signal: PySignal,
         wake: Py<PyAny>,
         batch: usize,
         max_bytes: usize,
         max_items: Option<usize>,
-        drop_oldest: bool,
-    ) -> Self {
+        full: &str,
+        as_objects: bool,
+    ) -> PyResult<Self> {
+        let full = match full {
+            "drop_newest" => Full::DropNewest,
+            "drop_oldest" => Full::DropOldest,
+            "block" => Full::Wait,
+            other => {
+                let message = format!("'{other}' is none of drop_newest, drop_oldest and block");
+                return Err(PyValueError::new_err(message));
+            }
+        };
         let bounds = Bounds { batch, bytes: max_bytes, items: max_items.unwrap_or(usize::MAX) };
         let state = QueueState {
             queue: Queue::new(bounds),
+            objects: VecDeque::new(),
             generation: fork::generation(),
             started: false,
             dropped: 0,
-            drop_oldest,
+            wanted: 0,
         };
-        Self { signal, wake, state: Held::new(state) }
+        Ok(Self { signal, wake, full, bounds, as_objects, state: Held::new(state) })
     }
 
     /// The oldest complete request; with `all` also one that is not; None when there is none.
@@ -144,28 +242,46 @@ impl PyQueue {
         Some(PyBatch(Batch { signal, data: data.into(), items, context }))
     }
 
-    /// Append a span that was not recorded here: a `ReadableSpan`.
+    /// The same of objects; empty when there is no complete request.
+    #[pyo3(signature = (*, all))]
+    fn take_objects(&self, py: Python<'_>, all: bool) -> Vec<Py<PyAny>> {
+        let taken = self.state.with(py, |state| {
+            let waiting = state.objects.len();
+            if state.generation != fork::generation() || (waiting < self.bounds.batch && !all) {
+                return Vec::new();
+            }
+            state.objects.drain(..waiting.min(self.bounds.batch)).collect()
+        });
+        taken.unwrap_or_default()
+    }
+
+    /// Append a `ReadableSpan`.
     fn add(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.as_objects {
+            self.settle(py, || self.push_object(py, span));
+            return Ok(());
+        }
         if let Some(native) = super::readable::untouched(span) {
-            native.get().push(py, self);
+            PySpan::hand_over(&native, self);
             return Ok(());
         }
         let scope = super::readable::scope_of(span)?;
         let mut item = Vec::new();
         super::readable::put(&mut item, span)?;
-        self.push(py, &scope, item.len(), |out| out.extend_from_slice(&item));
+        self.settle(py, || self.push(py, &scope, item.len(), |out| out.extend_from_slice(&item)));
         Ok(())
     }
 
-    /// Whether a complete request waits.
+    /// Whether the last item that found no room would find some now.
     #[getter]
-    fn ready(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.queue.is_ready()).unwrap_or(false)
+    fn has_room_again(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| self.has_room(state, state.wanted)).unwrap_or(false)
     }
 
     /// Items that wait.
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.queue.items()).unwrap_or(0)
+        let count = |state: &mut QueueState| state.queue.items() + state.objects.len();
+        self.state.with(py, count).unwrap_or(0)
     }
 
     /// Bytes that wait.
@@ -240,7 +356,7 @@ impl PyRoute {
             let queue = queue.bind(py).get();
             match &view {
                 Some(view) => fenced(py, queue.add(py, view).map(|()| py.None().into_bound(py))),
-                None => span.get().push(py, queue),
+                None => PySpan::hand_over(span, queue),
             }
         }
     }

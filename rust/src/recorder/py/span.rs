@@ -12,7 +12,7 @@ use super::super::scope::Scope;
 use super::super::span::{Frame, Ids, Parts, put_event, put_link};
 use super::api::{Api, Place, state_text};
 use super::held::Held;
-use super::queue::{PyQueue, PyRoute};
+use super::queue::{Offer, PyQueue, PyRoute};
 use super::values::{self, to_dict, visit, visit_one, with_text};
 use crate::wire::proto::{Reader, Value};
 
@@ -251,10 +251,18 @@ impl PySpan {
         Ok(())
     }
 
-    pub fn push(&self, py: Python<'_>, queue: &PyQueue) {
-        let Some(room) = self.with_frame(py, |frame, parts| frame.room(parts)) else { return };
-        queue.push(py, &self.scope, room, |out| {
-            self.with_frame(py, |frame, parts| frame.put(out, parts));
+    /// Put an ended span into a queue: its bytes, or itself.
+    pub fn hand_over(slf: &Bound<'_, Self>, queue: &PyQueue) {
+        let py = slf.py();
+        let span = slf.get();
+        if queue.as_objects() {
+            return queue.settle(py, || queue.push_object(py, slf.as_any()));
+        }
+        queue.settle(py, || {
+            let pushed = span.with_frame(py, |frame, parts| {
+                queue.push(py, &span.scope, frame.room(parts), |out| frame.put(out, parts))
+            });
+            pushed.unwrap_or(Offer::Dropped)
         });
     }
 }

@@ -95,7 +95,7 @@ impl Sampler {
 
 struct Setup {
     sampler: Sampler,
-    /// What makes ids, unless we do; and whether its trace ids are random.
+    /// What makes ids, unless we do.
     generator: Option<Py<PyAny>>,
     scope: Arc<Scope>,
     around: Py<PyAny>,
@@ -110,7 +110,6 @@ pub struct PyTracer(Held<Option<Setup>>);
 
 /// What is needed of a setup to start one span.
 struct Drawn {
-    generator: Option<Py<PyAny>>,
     scope: Arc<Scope>,
     around: Py<PyAny>,
     route: Py<PyRoute>,
@@ -118,13 +117,18 @@ struct Drawn {
 }
 
 impl PyTracer {
+    /// Start a span; `current` is the current context, for whom it has been looked up already.
     pub fn begin<'py>(
         slf: &Bound<'py, Self>,
         start: &Start<'_, 'py>,
+        current: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let api = Api::get(py)?;
-        let found = api.parent(py, start.context)?;
+        let found = match start.context.or(current) {
+            Some(context) => api.parent(py, context)?,
+            None => api.parent(py, &api.current(py)?)?,
+        };
         let setup = &slf.get().0;
         let generator = setup
             .with(py, |setup| {
@@ -171,7 +175,6 @@ impl PyTracer {
         }
         let drawn = setup.with(py, |setup| {
             setup.as_ref().map(|setup| Drawn {
-                generator: None,
                 scope: setup.scope.clone(),
                 around: setup.around.clone_ref(py),
                 route: setup.route.clone_ref(py),
@@ -181,7 +184,6 @@ impl PyTracer {
         let Some(drawn) = drawn.flatten() else {
             return Ok(PyUnsampled::create(py, ids, state)?.into_any());
         };
-        let _ = drawn.generator;
         let mut parts = new_parts();
         if let Some(attributes) = &given {
             values::update(&mut parts.attributes, 9, drawn.limits.span, attributes);
@@ -318,6 +320,7 @@ impl PyTracer {
     /// `plan` is a bool, a bound of trace ids, five plans for a parent-based sampler, or a sampler.
     /// `limits` are attributes, their length, events, links, attributes of an event, of a link, and
     /// the length of both; None is no limit.
+    #[allow(clippy::too_many_arguments)] // Python passes them.
     fn setup(
         &self,
         py: Python<'_>,
@@ -353,6 +356,7 @@ impl PyTracer {
         name, context=None, kind=None, attributes=None, links=None, start_time=None,
         record_exception=true, set_status_on_exception=true,
     ))]
+    #[allow(clippy::too_many_arguments)] // Python passes them.
     fn start_span<'py>(
         slf: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
@@ -374,13 +378,14 @@ impl PyTracer {
             record_exception,
             set_status_on_exception,
         };
-        Self::begin(slf, &start)
+        Self::begin(slf, &start, None)
     }
 
     #[pyo3(signature = (
         name, context=None, kind=None, attributes=None, links=None, start_time=None,
         record_exception=true, set_status_on_exception=true, end_on_exit=true,
     ))]
+    #[allow(clippy::too_many_arguments)] // Python passes them.
     fn start_as_current_span(
         slf: Py<Self>,
         name: Py<PyAny>,

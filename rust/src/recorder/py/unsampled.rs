@@ -51,7 +51,6 @@ impl PyUnsampled {
         Ok(made)
     }
 
-    #[allow(clippy::unused_self)] // A method in Python.
     fn is_recording(&self) -> bool {
         false
     }

@@ -50,8 +50,7 @@ class SpanProcessor:
 class SynchronousMultiSpanProcessor(SpanProcessor):
     """Tells several processors one after the other, in the order in which they were added.
 
-    Of processors that only queue spans for an exporter of ours, the spans' bytes go straight into
-    the queue; the others share one view of a span.
+    Spans go straight into the queues of batch processors; the others share one view of a span.
     """
 
     def __init__(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from heliograph._core import Batch, ExportQueue, Signal, fork_generation
+from heliograph._core import Batch, ExportQueue, Signal, Span
 from heliograph.sdk import environment_variables as names
 from heliograph.sdk._worker import Worker
 from heliograph.sdk.trace._processors import SpanProcessor
+from heliograph.sdk.trace._readable import SpanView
 from heliograph.sdk.trace.export._simple import SpanExporter, SpanExportResult
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _log = logging.getLogger("heliograph.sdk.trace")
 QUEUE_BYTES = 32 << 20
 """Bytes that wait for an exporter of ours."""
 
-QUEUE_VIEWS = 32768
+QUEUE_SPANS = 32768
 """Spans that wait for another exporter, unless a limit is given."""
 
 WhenFull = Literal["drop_newest", "drop_oldest", "block"]
@@ -84,92 +84,65 @@ class BatchSpanProcessor(SpanProcessor):
         if most is not None and batch > most:
             raise ValueError(f"max_export_batch_size is {batch}, more than max_queue_size ({most})")
         self.span_exporter = span_exporter
-        self._batch_size = int(batch)
         self._timeout = cast(float, timeout) / 1000
-        self._when_full = when_full
         self._block = block_millis / 1000
         self._said = False
-        self._late = 0
-        self._views: deque[ReadableSpan] = deque()
-        self._most_views = int(most or QUEUE_VIEWS)
-        self._generation = fork_generation()
         self._worker = Worker("heliograph-spans", self._step, cast(float, delay) / 1000)
         self._export_batch: Callable[[Batch, float], bool] | None = getattr(
             span_exporter, "export_batch", None
         )
-        self._direct: ExportQueue | None = None
-        if self._export_batch is not None:
-            self._direct = ExportQueue(
-                Signal.TRACES,
-                self._wake,
-                batch=self._batch_size,
-                max_bytes=max_queue_bytes,
-                max_items=None if most is None else int(most),
-                drop_oldest=when_full == "drop_oldest",
-            )
+        is_ours = self._export_batch is not None
+        self._direct = ExportQueue(
+            Signal.TRACES,
+            self._wake,
+            batch=int(batch),
+            max_bytes=max_queue_bytes,
+            max_items=most if is_ours or most is not None else QUEUE_SPANS,
+            full=when_full,
+            as_objects=not is_ours,
+        )
 
     @property
     def dropped(self) -> int:
         """Spans that found no room, in this process."""
-        return self._late + (self._direct.dropped if self._direct is not None else 0)
+        return self._direct.dropped
 
     @property
     def waiting(self) -> int:
         """Spans that wait to be exported."""
-        return len(self._views) + (len(self._direct) if self._direct is not None else 0)
+        return len(self._direct)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if not (span.context and span.context.trace_flags.sampled):
-            return
-        if self._direct is not None:
+        if span.context and span.context.trace_flags.sampled:
             self._direct.add(span)
-            return
-        if self._generation != fork_generation():
-            self._generation = fork_generation()
-            self._views = deque()
-            self._late = 0
-        if len(self._views) >= self._most_views and not self._make_room():
-            self._late += 1
-            self._wake("full")
-            return
-        self._views.append(span)
-        waiting = len(self._views)
-        if waiting == 1:
-            self._wake("start")
-        if waiting % self._batch_size == 0:
-            self._wake("batch")
-
-    def _make_room(self) -> bool:
-        if self._when_full == "drop_oldest":
-            self._views.popleft()
-            self._late += 1
-            self._say_full()
-        elif self._when_full == "block":
-            end = time.monotonic() + self._block
-            while len(self._views) >= self._most_views and time.monotonic() < end:
-                time.sleep(0.001)
-        return len(self._views) < self._most_views
 
     def _wake(self, reason: str) -> None:
-        if reason == "full":
-            self._say_full()
+        """Take a word from the queue."""
+        if reason == "room":
+            self._wait_for_room()
+        elif reason == "full" and not self._said:
+            self._said = True
+            _log.error("the queue of spans is full: spans are dropped and counted from now on")
         else:
             self._worker.wake(reason)
 
-    def _say_full(self) -> None:
-        if not self._said:
-            self._said = True
-            _log.error("the queue of spans is full: spans are dropped and counted from now on")
+    def _wait_for_room(self) -> None:
+        if self._worker.is_here():
+            return
+        self._worker.wake("batch")
+        end = time.monotonic() + self._block
+        while not self._direct.has_room_again and time.monotonic() < end:
+            time.sleep(0.001)
 
     def _step(self, everything: bool) -> bool | None:
         """Export one batch; None when there is none."""
-        if self._direct is not None and self._export_batch is not None:
+        if self._export_batch is not None:
             batch = self._direct.take(all=everything)
             return None if batch is None else self._export_batch(batch, self._timeout)
-        views = self._views
-        if not views or (len(views) < self._batch_size and not everything):
+        taken = self._direct.take_objects(all=everything)
+        if not taken:
             return None
-        spans = [views.popleft() for _ in range(min(len(views), self._batch_size))]
+        spans = [SpanView(span) if type(span) is Span else span for span in taken]
         result = self.span_exporter.export(spans)
         return getattr(result, "name", "SUCCESS") == SpanExportResult.SUCCESS.name
 
