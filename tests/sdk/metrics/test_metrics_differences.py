@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest as Request,
 )
+
 from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -16,9 +16,9 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import (
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest as Request,
 )
-from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen, in_order
 
 from heliograph._core import encode_metrics
+from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen, in_order
 
 SYNCHRONOUS = ("Counter", "UpDownCounter", "Histogram", "Gauge")
 KINDS = (*SYNCHRONOUS, "ObservableCounter", "ObservableUpDownCounter", "ObservableGauge")
