@@ -137,6 +137,7 @@ impl Storage {
         let settings = &self.settings;
         let mut state = self.lock();
         let length = encode::expected(settings, state.series.len());
+        out.reserve(length);
         let metric = proto::open(out, 2, length);
         let data = encode::open_metric(out, settings, length);
         let mut points = 0;
