@@ -103,7 +103,7 @@ def mine(exporter: Any = None, sampler: Any = None) -> Any:
     provider = ours.TracerProvider(sampler=sampler)
     if exporter is not None:
         provider.add_span_processor(our_export.BatchSpanProcessor(exporter))
-    return provider.get_tracer("benchmark")
+    return provider
 
 
 def theirs(exporter: Any = None, sampler: Any = None) -> Any:
@@ -111,7 +111,7 @@ def theirs(exporter: Any = None, sampler: Any = None) -> Any:
     if exporter is not None:
         processor = official_export.BatchSpanProcessor(exporter, max_queue_size=1_000_000)
         provider.add_span_processor(processor)
-    return provider.get_tracer("benchmark")
+    return provider
 
 
 def never(make: Callable[..., Any], module: Any) -> Callable[[], Any]:
@@ -163,23 +163,25 @@ CASES = [
 ]
 
 
-def cost(work: Work, tracer: Any, count: int) -> float:
-    """CPU nanoseconds an operation."""
+def cost(work: Work, provider: Any, count: int) -> float:
+    """CPU nanoseconds an operation, until everything is exported."""
+    tracer = provider.get_tracer("benchmark")
     began = time.process_time_ns()
     work(tracer, count)
+    assert provider.force_flush()
     return (time.process_time_ns() - began) / count
 
 
 def measure(case: Case) -> tuple[float, float]:
     """Median of both sides, in turn."""
-    tracers = (case.mine(), case.theirs())
+    providers = (case.mine(), case.theirs())
     counts = (20_000, 2_000)
     found: tuple[list[float], list[float]] = ([], [])
-    for tracer, count in zip(tracers, counts, strict=True):
-        case.work(tracer, count // 10)
+    for provider, count in zip(providers, counts, strict=True):
+        cost(case.work, provider, count // 10)
     for _ in range(ROUNDS):
-        for tracer, count, costs in zip(tracers, counts, found, strict=True):
-            costs.append(cost(case.work, tracer, count))
+        for provider, count, costs in zip(providers, counts, found, strict=True):
+            costs.append(cost(case.work, provider, count))
     return statistics.median(found[0]), statistics.median(found[1])
 
 
@@ -245,14 +247,16 @@ def end_to_end(sdk: str, exporter: str, options: str, seconds: float = 5) -> tup
 
 
 IMPORT = """
-import resource, time
+import re, time
 import opentelemetry.trace
-before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+def resident():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmRSS:\\s+(\\d+)", status.read())[1])
+before, began = resident(), time.process_time()
 from {sdk}.trace import TracerProvider
 from {sdk}.trace.export import BatchSpanProcessor
 from {exporter}.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print((time.process_time() - began) * 1000, used / 1024)
+print((time.process_time() - began) * 1000, (resident() - before) / 1024)
 """
 
 

@@ -517,6 +517,9 @@ class JournalRecovery:
     def notes(self) -> list[str]:
         """What could not be read, and where."""
 
+VERSION: str
+"""The version of the package."""
+
 def fork_generation() -> int:
     """Return a number that changes in a forked child."""
 

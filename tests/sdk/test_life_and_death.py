@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from exporters.backends import GrpcBackend
-from sdk.programs import names, requests, run
+
+from sdk.programs import names, requests, run, spans
 
 TUTORIAL = """
 import os
@@ -81,6 +82,48 @@ def test_spans_of_forked_children_arrive_once(backend: GrpcBackend) -> None:
         if pair.key == "service.instance.id"
     }
     assert len(instances) == 4
+
+
+def test_a_fork_from_c_counts(backend: GrpcBackend) -> None:
+    program = """
+    import ctypes
+    tracer.start_span("parent").end()
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        tracer.start_span("child").end()
+        os._exit(0 if processor.force_flush() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert names(backend.received) == ["child", "parent"]
+    ids = {span.span_id for span in spans(backend.received)}
+    assert len(ids) == 2
+
+
+def test_a_parent_keeps_exporting_while_it_forks(backend: GrpcBackend) -> None:
+    program = """
+    children = []
+    for number in range(5):
+        tracer.start_span(f"parent {number}").end()
+        processor.force_flush()
+        pid = os.fork()
+        if pid == 0:
+            tracer.start_span(f"child {number}").end()
+            sys.exit(0)
+        children.append(pid)
+        tracer.start_span(f"parent {number} again").end()
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    expected = [
+        f"{who} {n}{more}"
+        for n in range(5)
+        for who, more in (("parent", ""), ("child", ""), ("parent", " again"))
+    ]
+    assert names(backend.received) == sorted(expected)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from exporters.backends import Answer, GrpcBackend, HttpBackend
 
 from heliograph.sdk.exporter.otlp._settings import grpc_settings, http_settings, read_headers
@@ -60,6 +63,36 @@ def test_headers_and_compression_arrive(http: HttpBackend) -> None:
     (request,) = http.received
     assert request.headers["x-token"] == "t"
     assert request.headers["content-encoding"] == "gzip"
+
+
+def test_a_large_batch_goes_as_several_requests(http: HttpBackend) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    endpoint = f"http://127.0.0.1:{http.port}/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(Http(endpoint, max_request_size=2000)))
+    for number in range(100):
+        provider.get_tracer("t").start_span(f"{number:03}").end()
+    provider.shutdown()
+    assert names(http.received) == [f"{number:03}" for number in range(100)]
+    assert len(http.received) > 3
+    assert max(len(request.body) for request in http.received) <= 2000
+
+
+def test_tls_trusts_the_authority_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    backend = HttpBackend(wrap=lambda socket: context.wrap_socket(socket, server_side=True))
+    endpoint = f"https://localhost:{backend.port}/v1/traces"
+    try:
+        assert not send(Http(endpoint, timeout=1))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "ca.pem"))
+        assert send(Http(endpoint))
+    finally:
+        backend.stop()
+    assert names(backend.received) == ["one"]
 
 
 def test_it_tries_again_when_asked_to(http: HttpBackend) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 ALIASES = {
     "opentelemetry.sdk": "heliograph.sdk",
@@ -33,7 +33,7 @@ def install_aliases(*, replace: bool = False) -> None:
         sys.meta_path.append(finder)
 
 
-class AliasFinder(MetaPathFinder):
+class AliasFinder:
     """Finds our module for an official name, and nothing where we have none."""
 
     def find_spec(
@@ -48,7 +48,9 @@ class AliasFinder(MetaPathFinder):
             return None
         if found is None or ours is None:
             return None
-        return ModuleSpec(fullname, _Aliased(ours), is_package=found.parent == ours)
+        # Not a Loader by name: importlib.abc takes as long to import as all of this package.
+        loader: Any = _Aliased(ours)
+        return ModuleSpec(fullname, loader, is_package=found.parent == ours)
 
 
 class _ChildFinder(AliasFinder):
@@ -80,7 +82,7 @@ def our_name(fullname: str) -> str | None:
     return None
 
 
-class _Aliased(Loader):
+class _Aliased:
     """Hands out a module of ours as it is."""
 
     def __init__(self, ours: str) -> None:

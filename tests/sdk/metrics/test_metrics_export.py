@@ -139,6 +139,19 @@ def test_large_requests_are_cut(http: HttpBackend) -> None:
     assert counts == [{"requests": [1, 1]}, {"requests": [1, 1]}, {"requests": [1]}]
 
 
+def test_requests_have_a_size(http: HttpBackend) -> None:
+    exporter = HttpExporter(f"http://127.0.0.1:{http.port}/v1/metrics", max_request_size=600)
+    made = provider(exporter)
+    counter = made.get_meter("tests").create_counter("requests")
+    for i in range(20):
+        counter.add(1, {"i": i})
+    made.shutdown()
+    assert len(http.received) > 1
+    assert max(len(received.body) for received in http.received) <= 600
+    counts = [len(sums(Request.FromString(one.body))["requests"]) for one in http.received]
+    assert sum(counts) == 20
+
+
 def test_sent_again_when_the_server_asks_for_it(http: HttpBackend) -> None:
     answers = [Answer(503, {"retry-after": "1"}), Answer()]
     http.answer = lambda request: answers[len(http.received) - 1]

@@ -1,20 +1,15 @@
-"""What finds out who records."""
+"""What finds out who records. Imports wait for the detector that needs them."""
 
 from __future__ import annotations
 
 import abc
 import logging
 import os
-import platform
-import socket
 import sys
 import threading
 import uuid
 from collections.abc import Sequence
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from heliograph.sdk.environment_variables import (
     OTEL_EXPERIMENTAL_RESOURCE_DETECTORS,
@@ -54,6 +49,8 @@ class OTELResourceDetector(ResourceDetector):
     ``OTEL_SERVICE_NAME``."""
 
     def detect(self) -> Resource:
+        from urllib.parse import unquote  # noqa: PLC0415
+
         found: dict[str, Any] = {}
         text = os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "")
         for pair in text.split(",") if text else ():
@@ -97,6 +94,8 @@ class ProcessResourceDetector(ResourceDetector):
         return True
 
     def detect(self) -> Resource:
+        import platform  # noqa: PLC0415
+
         executable = sys.executable or ""
         found: dict[str, Any] = {
             _names.PROCESS_RUNTIME_DESCRIPTION: sys.version,
@@ -118,6 +117,8 @@ class OsResourceDetector(ResourceDetector):
     """The operating system: type and version."""
 
     def detect(self) -> Resource:
+        import platform  # noqa: PLC0415
+
         kind = platform.system().lower()
         by_version = kind in {"windows", "sunos"}
         version = platform.version() if by_version else platform.release()
@@ -129,10 +130,14 @@ class HostResourceDetector(ResourceDetector):
     """The host: name, architecture, and on Linux the machine's id."""
 
     def detect(self) -> Resource:
+        import platform  # noqa: PLC0415
+        import socket  # noqa: PLC0415
+
         found = {_names.HOST_NAME: socket.gethostname(), _names.HOST_ARCH: platform.machine()}
         for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
             try:
-                machine = Path(path).read_text(encoding="utf-8").strip()
+                with open(path, encoding="utf-8") as file:
+                    machine = file.read().strip()
             except OSError:
                 continue
             if machine:
@@ -159,6 +164,8 @@ def configured() -> list[ResourceDetector]:
         names.insert(0, "service_instance")
     names = list(dict.fromkeys([*names, "otel"]))
     if "*" in names:
+        from importlib.metadata import entry_points  # noqa: PLC0415
+
         installed = {point.name for point in entry_points(group=GROUP)} | set(_OWN)
         at = names.index("*")
         names[at : at + 1] = sorted(installed - set(names))
@@ -174,6 +181,8 @@ def configured() -> list[ResourceDetector]:
 def _detector(name: str) -> ResourceDetector:
     if name in _OWN:
         return _OWN[name]()
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     points = list(entry_points(group=GROUP, name=name))
     if not points:
         raise LookupError(f"no installed package has a resource detector {name!r}")

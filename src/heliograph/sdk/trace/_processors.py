@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from heliograph._core import ExportQueue, Route
+from heliograph._core import ExportQueue, Route, fork_generation
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from opentelemetry.context import Context
 
     from heliograph._core import Span
@@ -109,7 +110,7 @@ class ConcurrentMultiSpanProcessor(SpanProcessor):
 
     def _all(self, calls: list[Any], timeout: float | None = None) -> list[Any]:
         """Run the calls; return what those gave that were done in time."""
-        from heliograph._core import fork_generation  # noqa: PLC0415
+        from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415
 
         if self._executor is None or self._generation != fork_generation():
             self._generation = fork_generation()

@@ -15,7 +15,6 @@ import enum
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +292,8 @@ def _get_from_env_or_default() -> Sampler:
                 "%s is %r, no number from 0 to 1; using 1", OTEL_TRACES_SAMPLER_ARG, argument
             )
             return known(1.0)
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
+
     try:
         (point,) = entry_points(group="opentelemetry_traces_sampler", name=name)
         sampler = point.load()(argument)

@@ -1,5 +1,5 @@
 """The version of this package, where the official SDK keeps its own."""
 
-from importlib.metadata import version
+from heliograph._core import VERSION as __version__
 
-__version__ = version("heliograph")
+__all__ = ["__version__"]

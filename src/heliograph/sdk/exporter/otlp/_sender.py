@@ -38,11 +38,18 @@ class Sender:
 
     Args:
         make: `GrpcClient` or `HttpClient`.
+        max_bytes: larger batches go as several requests.
     """
 
-    def __init__(self, make: Callable[[Events, Any], Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        make: Callable[[Events, Any], Any],
+        settings: Settings,
+        max_bytes: int | None = None,
+    ) -> None:
         self._make = make
         self._settings = settings
+        self._max_bytes = max_bytes
         self._client: GrpcClient | HttpClient | None = None
         self._events: Events | None = None
         self._generation = fork_generation()
@@ -59,7 +66,10 @@ class Sender:
         if not self._lock.acquire(timeout=max(0.0, end - time.monotonic())):
             return self._failed(batch, "another export took all the time")
         try:
-            return self._attempts(batch, end)
+            is_small = self._max_bytes is None or batch.nbytes <= self._max_bytes
+            parts = [batch] if is_small else batch.split(nbytes=self._max_bytes)
+            sent = [self._attempts(part, end) for part in parts]
+            return all(sent)
         except Exception as error:
             return self._failed(batch, str(error))
         finally:

@@ -27,6 +27,7 @@ class OTLPMetricExporter(MetricsOverOtlp):
         session: of requests; not used.
         preferred_temporality, preferred_aggregation: by class of instrument.
         max_export_batch_size: data points of a request; any number when not given.
+        max_request_size: bytes before compression; larger requests go as several.
 
     Raises: ValueError at the first export for an endpoint that is none.
     """
@@ -45,6 +46,7 @@ class OTLPMetricExporter(MetricsOverOtlp):
         preferred_aggregation: Mapping[type, Any] | None = None,
         max_export_batch_size: int | None = None,
         *,
+        max_request_size: int | None = None,
         meter_provider: Any = None,
     ) -> None:
         files = {"ca": certificate_file, "key": client_key_file, "cert": client_certificate_file}
@@ -58,7 +60,7 @@ class OTLPMetricExporter(MetricsOverOtlp):
         )
         self._endpoint = settings.where
         super().__init__(
-            Sender(HttpClient, settings),
+            Sender(HttpClient, settings, max_request_size),
             max_export_batch_size,
             preferred_temporality,
             preferred_aggregation,

@@ -24,6 +24,7 @@ class OTLPSpanExporter(SpansOverOtlp):
         timeout: seconds for one export, retries included; 10.
         compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
         session: of requests; not used.
+        max_request_size: bytes before compression; larger batches go as several requests.
 
     Raises: ValueError at the first export for an endpoint that is none.
     """
@@ -52,4 +53,4 @@ class OTLPSpanExporter(SpansOverOtlp):
             files=files,
         )
         self._endpoint = settings.where
-        self._sender = Sender(HttpClient, settings)
+        self._sender = Sender(HttpClient, settings, max_request_size)
