@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import weakref
@@ -228,6 +229,18 @@ def test_spans_are_what_programs_take_them_for(provider: TracerProvider) -> None
     assert gone() is None
     dropped = TracerProvider(sampler=ALWAYS_OFF).get_tracer("t").start_span("two")
     assert isinstance(dropped, trace.NonRecordingSpan)
+
+
+def test_a_copy_of_a_span_is_complete(provider: TracerProvider) -> None:
+    memory = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    span = provider.get_tracer("t", "1").start_span("one", attributes={"a": [1]})
+    span.add_event("event", {"b": 2})
+    span.end()
+    (view,) = memory.get_finished_spans()
+    copied = copy.deepcopy(view)
+    assert copied.to_json() == view.to_json()
+    assert encode_spans([copied]) == encode_spans([view])
 
 
 async def test_a_decorated_coroutine_has_its_span_to_its_end(provider: TracerProvider) -> None:

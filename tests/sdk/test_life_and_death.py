@@ -166,14 +166,35 @@ def test_sigterm_flushes_and_keeps_the_status(backend: GrpcBackend) -> None:
     import signal
     from heliograph.sdk import flush_on_sigterm
     flush_on_sigterm()
+    other = TracerProvider()
+    other.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(os.environ["ENDPOINT"])))
     with tracer.start_as_current_span("last words"):
         pass
+    other.get_tracer("other").start_span("not of the global provider").end()
     os.kill(os.getpid(), signal.SIGTERM)
     signal.pause()
     """
     ended = run(program, backend.port)
     assert ended.returncode == -signal.SIGTERM
-    assert names(backend.received) == ["last words"]
+    assert names(backend.received) == ["last words", "not of the global provider"]
+
+
+def test_sigterm_does_not_wait_for_a_black_hole() -> None:
+    program = """
+    import signal
+    from heliograph.sdk import flush_on_sigterm
+    assert flush_on_sigterm()
+    assert not flush_on_sigterm()
+    tracer.start_span("lost").end()
+    os.kill(os.getpid(), signal.SIGTERM)
+    """
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen()
+        began = time.monotonic()
+        ended = run(program, hole.getsockname()[1])
+    assert ended.returncode == -signal.SIGTERM
+    assert time.monotonic() - began < 5
 
 
 def test_a_dead_endpoint_delays_the_exit_by_little() -> None:

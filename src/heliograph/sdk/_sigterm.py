@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-BOUND_MILLIS = 2000
-"""How long flushing may take."""
+BOUND = 2.0
+"""Seconds that flushing may take."""
 
 
 def flush_on_sigterm() -> bool:
@@ -25,16 +29,21 @@ def flush_on_sigterm() -> bool:
 
 
 def _flush_and_end(number: int, frame: FrameType | None) -> None:
-    providers = (
-        trace.get_tracer_provider(),
-        metrics.get_meter_provider(),
-        _logs.get_logger_provider(),
-    )
+    end = time.monotonic() + BOUND
     try:
-        for provider in providers:
-            flush = getattr(provider, "force_flush", None)
-            if flush is not None:
-                flush(BOUND_MILLIS)
+        for provider in _providers():
+            left = end - time.monotonic()
+            if left > 0 and hasattr(provider, "force_flush"):
+                provider.force_flush(int(left * 1000))
     finally:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _providers() -> Iterator[Any]:
+    """The program's providers, and those of ours that are not global."""
+    known = [trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()]
+    ours = sys.modules.get("heliograph.sdk.trace._provider")
+    if ours is not None:
+        known += [one for one in list(ours.LIVING) if one not in known]
+    yield from known

@@ -55,6 +55,9 @@ class TracerConfig:
 
 Configurator = Callable[[InstrumentationScope], Any]
 
+LIVING: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
+"""Providers that may hold something."""
+
 
 class Tracer(NativeTracer, api.Tracer):  # type: ignore[misc] # the API's is a generator
     """Starts spans for one instrumentation scope; made by `TracerProvider.get_tracer`."""
@@ -188,6 +191,7 @@ class TracerProvider(api.TracerProvider):
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         self._lock = threading.Lock()
         self._atexit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
+        LIVING.add(self)
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._in_the_child)
             os.register_at_fork(after_in_child=lambda: (found := method()) and found())

@@ -271,6 +271,25 @@ class SpanView(ReadableSpan):
             self.__dict__[name] = found
         return found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a span of its own, without the recorded one behind it."""
+        parts = (
+            self._name,
+            self._context,
+            self._parent,
+            self._resource,
+            self._attributes,
+            self._events,
+            self._links,
+            self._kind,
+            self._instrumentation_info,
+            self._status,
+            self._start_time,
+            self._end_time,
+            self._instrumentation_scope,
+        )
+        return ReadableSpan, parts
+
 
 _MUTABLE = {"_attributes", "_events", "_links", "_status"}
 

@@ -1,0 +1,84 @@
+"""Resources: what is found, what wins, and what a fork changes."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from heliograph.sdk.resources import (
+    OsResourceDetector,
+    OTELResourceDetector,
+    ProcessResourceDetector,
+    Resource,
+    ResourceDetector,
+    get_aggregated_resources,
+)
+from heliograph.sdk.resources._detectors import process_dependent
+
+
+def test_the_environment_and_then_the_program_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "service.name=ignored, a = x%20y ,broken,b=2"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", text)
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    found = Resource.create({"b": 3}).attributes
+    assert (found["service.name"], found["a"], found["b"]) == ("shop", "x y", 3)
+    assert found["telemetry.sdk.language"] == "python"
+    assert found["service.instance.id"] == Resource.create().attributes["service.instance.id"]
+
+
+def test_a_service_without_a_name_is_called_by_its_executable() -> None:
+    assert str(Resource.create().attributes["service.name"]).startswith("unknown_service:")
+
+
+def test_merging_prefers_the_other_and_keeps_one_schema(caplog: pytest.LogCaptureFixture) -> None:
+    one = Resource({"a": 1, "b": 1}, "https://one")
+    both = one.merge(Resource({"b": 2}))
+    assert (dict(both.attributes), both.schema_url) == ({"a": 1, "b": 2}, "https://one")
+    assert both == Resource({"a": 1, "b": 2}, "https://one")
+    assert hash(both) == hash(Resource({"b": 2, "a": 1}, "https://one"))
+    assert one.merge(Resource({}, "https://other")) is one
+    assert "https://other" in caplog.text
+
+
+def test_a_detector_that_hangs_or_raises_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    class Hangs(ResourceDetector):
+        def detect(self) -> Resource:
+            time.sleep(5)
+            return Resource({"late": True})
+
+    class Raises(ResourceDetector):
+        def detect(self) -> Resource:
+            raise RuntimeError("no metadata here")
+
+    began = time.monotonic()
+    detectors = [Hangs(), Raises(), OsResourceDetector()]
+    found = get_aggregated_resources(detectors, Resource({}), timeout=0)
+    assert time.monotonic() - began < 2
+    assert "late" not in found.attributes
+    assert "os.type" in found.attributes
+    assert "no metadata here" in caplog.text
+    with pytest.raises(RuntimeError, match="no metadata"):
+        get_aggregated_resources([Raises(raise_on_error=True)], Resource({}))
+
+
+def test_detectors_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,host,nobody")
+    found = Resource.create().attributes
+    assert found["process.pid"] == os.getpid()
+    assert found["host.name"]
+
+
+def test_a_child_changes_only_what_was_made_up() -> None:
+    chosen = Resource({"service.instance.id": "mine", "process.pid": 1})
+    assert dict(process_dependent(chosen).attributes) == {"process.pid": os.getpid()}
+    made_up = process_dependent(Resource.create()).attributes
+    assert set(made_up) == {"service.instance.id"}
+
+
+def test_arguments_are_told_only_when_asked_for() -> None:
+    assert "process.command_args" not in ProcessResourceDetector().detect().attributes
+    asked = ProcessResourceDetector(include_command_args=True).detect().attributes
+    assert asked["process.command_args"]
+    assert dict(OTELResourceDetector().detect().attributes) == {}
