@@ -784,3 +784,93 @@ class Tracer:
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
     ) -> CurrentSpan: ...
+
+@final
+class MetricClock:
+    """The time of a meter provider, in nanoseconds since the epoch."""
+
+    def __new__(cls) -> MetricClock: ...
+    def now(self) -> int: ...
+    def stop(self, time: int) -> None:
+        """Stand still at this time, for tests; 0 lets it run again."""
+
+@final
+class MetricStorage:
+    """The series of one instrument under one view for one reader.
+
+    Raises: KeyError or ValueError when a setting is missing or means nothing.
+    """
+
+    def __new__(cls, settings: Mapping[str, object], clock: MetricClock) -> MetricStorage: ...
+
+@final
+class MetricStreams:
+    """The storages of one reader."""
+
+    def __new__(cls) -> MetricStreams: ...
+    def add_scope(self, name: str, version: str, attributes: object, schema_url: str) -> int: ...
+    def add(self, scope: int, storage: MetricStorage) -> None: ...
+    def collect(
+        self, resource: object, schema_url: str, now: int
+    ) -> tuple[Batch, list[int]] | None:
+        """Return the export request, and the scopes that are in it; None when there is nothing.
+
+        Deltas begin again. ``resource`` is a mapping of attributes.
+        """
+
+@final
+class MetricTargets:
+    """Where the measurements of an instrument go.
+
+    Args:
+        exemplars: ``trace_based``, ``always_on``, ``always_off``, or a function of amount, time,
+            attributes and context.
+        negative: whether measurements may be below zero.
+        refuse: told a reason and what cannot be taken.
+    """
+
+    def __new__(
+        cls,
+        storages: Sequence[MetricStorage],
+        exemplars: str | Callable[..., bool],
+        negative: bool,
+        clock: MetricClock,
+        refuse: Callable[[str, object], None],
+    ) -> MetricTargets: ...
+    def observe(self, value: float, attributes: object = None, context: object = None) -> None: ...
+
+@disjoint_base
+class MetricAdder:
+    """The base of counters. Measures nothing until it is bound."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def _bind(self, targets: MetricTargets | None) -> None: ...
+    def add(self, amount: float, attributes: Any = None, context: Any = None) -> None: ...
+
+@disjoint_base
+class MetricRecorder:
+    """The base of histograms. Measures nothing until it is bound."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def _bind(self, targets: MetricTargets | None) -> None: ...
+    def record(self, amount: float, attributes: Any = None, context: Any = None) -> None: ...
+
+@disjoint_base
+class MetricSetter:
+    """The base of gauges. Measures nothing until it is bound."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def _bind(self, targets: MetricTargets | None) -> None: ...
+    def set(self, amount: float, attributes: Any = None, context: Any = None) -> None: ...
+
+def metrics_of(batch: Batch, module: object) -> list[list[Any]]:
+    """Return the metrics of each scope, made of the classes that a module has for them.
+
+    Raises: WireError when the batch is no metrics, or malformed.
+    """
+
+def encode_metrics(data: object) -> Batch:
+    """Return the export request of a ``MetricsData``, whoever made it.
+
+    Raises: AttributeError or TypeError when it is none.
+    """

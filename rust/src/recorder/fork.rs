@@ -1,12 +1,50 @@
-//! Which process this is, counted in forks: whoever remembers another number was inherited.
+//! Forks: the child forgets what the parent had recorded, and no lock of the recorder is lost in it.
 
+use std::cell::UnsafeCell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
+static WATCHING: Once = Once::new();
+static GATE: Gate = Gate(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
 
-extern "C" fn in_the_child() {
+/// A lock that may be released in the child of a fork.
+struct Gate(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a pthread mutex is made to be used by several threads.
+unsafe impl Sync for Gate {}
+
+impl Gate {
+    fn lock(&self) {
+        // SAFETY: the mutex is static and initialised.
+        unsafe { libc::pthread_mutex_lock(self.0.get()) };
+    }
+
+    fn unlock(&self) {
+        // SAFETY: called by the thread that locked, or by its copy in a child.
+        unsafe { libc::pthread_mutex_unlock(self.0.get()) };
+    }
+}
+
+extern "C" fn before() {
+    GATE.lock();
+}
+
+extern "C" fn parent() {
+    GATE.unlock();
+}
+
+extern "C" fn child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    GATE.unlock();
+}
+
+/// Begin to count, and to hold forks back while `hold` works.
+pub fn watch() {
+    WATCHING.call_once(|| {
+        // SAFETY: the handlers touch statics only, and are safe after a fork.
+        unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
+    });
 }
 
 /// How many forks lie between the program's first process and this one, plus one. Forks from C
@@ -16,11 +54,18 @@ pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Begin to count.
-pub fn watch() {
-    static WATCHING: Once = Once::new();
-    WATCHING.call_once(|| {
-        // SAFETY: the handler only adds to an atomic number, which is allowed in a forked child.
-        unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };
-    });
+/// Work with locks of the recorder while no fork can happen. The work must not wait for Python.
+///
+/// Who records holds the interpreter's lock while holding one of the recorder's, and a fork from
+/// Python needs it too; only work without the interpreter has to come through here.
+pub fn hold<R>(work: impl FnOnce() -> R) -> R {
+    struct Release;
+    impl Drop for Release {
+        fn drop(&mut self) {
+            GATE.unlock();
+        }
+    }
+    GATE.lock();
+    let _release = Release;
+    work()
 }

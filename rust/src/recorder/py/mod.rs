@@ -16,6 +16,7 @@ use super::{clock, fork};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch();
+    super::metrics::py::register(module)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<span::PySpanBase>()?;
     module.add_class::<span::PySpan>()?;

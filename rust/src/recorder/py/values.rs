@@ -196,7 +196,7 @@ pub fn each<'py>(
 
 /// The key as text; None when there is no text to it.
 #[inline]
-fn key_of<'py>(key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
+pub fn key_of<'py>(key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
     match key.cast::<PyString>() {
         Ok(text) => (!text.is_empty().unwrap_or(true)).then(|| text.clone()),
         Err(_) => other_key(key),

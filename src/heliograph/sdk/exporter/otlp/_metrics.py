@@ -1,0 +1,108 @@
+"""What the OTLP exporters of metrics have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import metrics as api
+
+from heliograph._core import Batch, encode_metrics
+from heliograph.sdk.exporter.otlp._sender import Sender
+from heliograph.sdk.metrics._internal.collected import Collected
+from heliograph.sdk.metrics._internal.export.exporter import MetricExporter, MetricExportResult
+from heliograph.sdk.metrics._internal.point import MetricsData
+from heliograph.sdk.metrics.export import AggregationTemporality
+from heliograph.sdk.metrics.view import (
+    Aggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+)
+
+_logger = logging.getLogger(__name__)
+
+_DELTA: dict[str, tuple[type, ...]] = {
+    "cumulative": (),
+    "delta": (api.Counter, api.ObservableCounter, api.Histogram),
+    "lowmemory": (api.Counter, api.Histogram),
+}
+_HISTOGRAMS: dict[str, type[Aggregation]] = {
+    "explicit_bucket_histogram": ExplicitBucketHistogramAggregation,
+    "base2_exponential_bucket_histogram": ExponentialBucketHistogramAggregation,
+}
+
+
+def temporality(preferred: Mapping[type, Any] | None) -> dict[type, Any]:
+    """Return what OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says, unless overridden."""
+    name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    wanted = os.environ.get(name, "").strip().lower() or "cumulative"
+    if wanted not in _DELTA:
+        _logger.warning("%s is %r; there are cumulative, delta and lowmemory.", name, wanted)
+        wanted = "cumulative"
+    table: dict[type, Any] = dict.fromkeys(_DELTA[wanted], AggregationTemporality.DELTA)
+    return table | dict(preferred or {})
+
+
+def aggregation(preferred: Mapping[type, Any] | None) -> dict[type, Any]:
+    """Return what OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION says, unless
+    overridden."""
+    name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
+    wanted = os.environ.get(name, "").strip().lower() or "explicit_bucket_histogram"
+    if wanted not in _HISTOGRAMS:
+        _logger.warning("%s is %r; there are %s.", name, wanted, " and ".join(_HISTOGRAMS))
+        wanted = "explicit_bucket_histogram"
+    return {api.Histogram: _HISTOGRAMS[wanted](), **(preferred or {})}
+
+
+class MetricsOverOtlp(MetricExporter):
+    """Sends what a reader collected, the bytes as they are.
+
+    Args:
+        max_export_batch_size: data points of a request; any number when not given.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        max_export_batch_size: int | None,
+        preferred_temporality: Mapping[type, Any] | None,
+        preferred_aggregation: Mapping[type, Any] | None,
+    ) -> None:
+        super().__init__(temporality(preferred_temporality), aggregation(preferred_aggregation))
+        self._sender = sender
+        self._max_export_batch_size = max_export_batch_size
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Send within the time, retries included."""
+        end = time.monotonic() + timeout_millis / 1e3
+        sent = [
+            self._sender.send(batch, max(0.0, end - time.monotonic()))
+            for batch in self._batches(metrics_data)
+        ]
+        return MetricExportResult.SUCCESS if all(sent) else MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Nothing is held here."""
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Give up what is on its way."""
+        self._sender.close()
+
+    def _batches(self, metrics_data: MetricsData) -> list[Batch]:
+        batch = batch_of(metrics_data)
+        if self._max_export_batch_size is None:
+            return [batch]
+        return batch.split(items=self._max_export_batch_size)
+
+
+def batch_of(metrics_data: MetricsData) -> Batch:
+    """Return the export request: the bytes that a reader of ours made, or those of any objects."""
+    if isinstance(metrics_data, Collected):
+        return metrics_data.batch
+    return encode_metrics(metrics_data)

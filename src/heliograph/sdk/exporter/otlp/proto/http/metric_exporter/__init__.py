@@ -1,0 +1,67 @@
+"""Metrics over OTLP/HTTP.
+
+Spec: OTLP Exporter Configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph._core import HttpClient
+from heliograph.sdk.exporter.otlp._metrics import MetricsOverOtlp
+from heliograph.sdk.exporter.otlp._sender import Sender
+from heliograph.sdk.exporter.otlp._settings import Headers, http_settings
+
+
+class OTLPMetricExporter(MetricsOverOtlp):
+    """Sends metrics over OTLP/HTTP with protobuf. What is not given comes from
+    ``OTEL_EXPORTER_OTLP_METRICS_*``, then ``OTEL_EXPORTER_OTLP_*``.
+
+    Args:
+        endpoint: the full URL, such as ``http://host:4318/v1/metrics``.
+        certificate_file, client_key_file, client_certificate_file: PEM, for ``https``.
+        headers: sent with each request.
+        timeout: seconds for one export, retries included; 10.
+        compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
+        session: of requests; not used.
+        preferred_temporality, preferred_aggregation: by class of instrument.
+        max_export_batch_size: data points of a request; any number when not given.
+        max_request_size: bytes before compression; larger requests go as several.
+
+    Raises: ValueError at the first export for an endpoint that is none.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        certificate_file: str | None = None,
+        client_key_file: str | None = None,
+        client_certificate_file: str | None = None,
+        headers: Headers = None,
+        timeout: float | None = None,
+        compression: Any = None,
+        session: Any = None,
+        preferred_temporality: Mapping[type, Any] | None = None,
+        preferred_aggregation: Mapping[type, Any] | None = None,
+        max_export_batch_size: int | None = None,
+        *,
+        max_request_size: int | None = None,
+        meter_provider: Any = None,
+    ) -> None:
+        files = {"ca": certificate_file, "key": client_key_file, "cert": client_certificate_file}
+        settings = http_settings(
+            "metrics",
+            endpoint=endpoint,
+            headers=headers,
+            timeout=timeout,
+            compression=compression,
+            files=files,
+        )
+        self._endpoint = settings.where
+        super().__init__(
+            Sender(HttpClient, settings, max_request_size),
+            max_export_batch_size,
+            preferred_temporality,
+            preferred_aggregation,
+        )

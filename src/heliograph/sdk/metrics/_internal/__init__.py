@@ -1,0 +1,295 @@
+"""The provider of meters."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from opentelemetry import metrics as api
+from opentelemetry.util.types import Attributes
+
+from heliograph._core import MetricClock, MetricTargets
+from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
+from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
+from heliograph.sdk.metrics._internal.export.reader import MetricReader
+from heliograph.sdk.metrics._internal.instrument import _Observed
+from heliograph.sdk.metrics._internal.meter import Meter, _MeterConfig
+from heliograph.sdk.metrics._internal.streams import ReaderStreams
+from heliograph.sdk.metrics._internal.view import View
+from heliograph.sdk.resources import Resource
+from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.util.instrumentation import InstrumentationScope
+
+if TYPE_CHECKING:
+    from heliograph.sdk.metrics._internal.collected import Collected
+
+__all__ = ["Meter", "MeterProvider", "_MeterConfig"]
+
+_logger = logging.getLogger(__name__)
+
+EXIT_MILLIS = 2_000.0
+"""What flushing may take when the program ends."""
+
+
+class MeterProvider(api.MeterProvider):
+    """Makes meters, and gives readers what their instruments measured.
+
+    Args:
+        metric_readers: each gets streams of its own; a reader belongs to one provider.
+        resource: what the metrics are of; detected when not given.
+        exemplar_filter: which measurements may become exemplars; OTEL_METRICS_EXEMPLAR_FILTER when
+            not given, which is ``trace_based`` when not set.
+        shutdown_on_exit: flush when the program ends, for two seconds at most.
+        views: applied to instruments as they are created.
+
+    Raises: ValueError when a reader belongs to another provider.
+    Spec: Metrics SDK, MeterProvider.
+    """
+
+    _owned: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+    def __init__(
+        self,
+        metric_readers: Sequence[Any] = (),
+        resource: Resource | None = None,
+        exemplar_filter: ExemplarFilter | None = None,
+        shutdown_on_exit: bool = True,
+        views: Sequence[View] = (),
+        *,
+        _meter_configurator: Callable[[InstrumentationScope], _MeterConfig] | None = None,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._clock = MetricClock()
+        self._views = tuple(views)
+        self._resource = Resource.create({}) if resource is None else resource
+        self._exemplar_filter = native_filter(exemplar_filter)
+        self._meter_configurator = _meter_configurator
+        self._meters: dict[InstrumentationScope, Meter] = {}
+        self._instruments: list[Any] = []
+        self._streams: dict[Any, ReaderStreams] = {}
+        self._disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        self._shutdown = False
+        self._at_exit: Callable[[], None] | None = None
+        for reader in metric_readers:
+            if reader in self._owned:
+                raise ValueError(f"MetricReader {reader} belongs to another MeterProvider already")
+            self._add(reader)
+        if shutdown_on_exit:
+            self._at_exit = atexit.register(self._exit)
+            flush_in_children_of_multiprocessing(self)
+        _watch_forks(self)
+
+    @property
+    def resource(self) -> Resource:
+        """What the metrics are of."""
+        return self._resource
+
+    def get_meter(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> api.Meter:
+        """Return the meter of a scope: the same one each time."""
+        if self._disabled or self._shutdown or not name:
+            if not name:
+                _logger.warning("Meter name cannot be None or empty.")
+            elif self._shutdown:
+                _logger.warning("A MeterProvider that was shut down makes no meters.")
+            return api.NoOpMeter(name, version=version, schema_url=schema_url)
+        scope = InstrumentationScope(name, version, schema_url, attributes)
+        with self._lock:
+            meter = self._meters.get(scope)
+            if meter is None:
+                meter = self._meters[scope] = Meter(scope, self, self._config(scope))
+            return meter
+
+    def add_metric_reader(self, metric_reader: Any) -> None:
+        """Give a reader its streams; what was measured before is not in them."""
+        if metric_reader in self._owned:
+            _logger.warning("MetricReader %s belongs to a MeterProvider already.", metric_reader)
+            return
+        with self._lock:
+            self._add(metric_reader)
+            for instrument in self._instruments:
+                self._bind(instrument)
+
+    def remove_metric_reader(self, metric_reader: Any) -> None:
+        """Shut a reader down and forget its streams."""
+        with self._lock:
+            if self._streams.pop(metric_reader, None) is None:
+                _logger.warning("MetricReader %s is not of this MeterProvider.", metric_reader)
+                return
+            for instrument in self._instruments:
+                instrument._storages.pop(metric_reader, None)
+                self._bind(instrument)
+        self._owned.discard(metric_reader)
+        metric_reader.shutdown()
+        metric_reader._set_collect_callback(None)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Collect and export now; return whether all of it arrived within the time."""
+        return self._each_reader("force_flush", timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """Collect and export a last time. Measuring goes on being harmless."""
+        with self._lock:
+            if self._shutdown:
+                _logger.warning("MeterProvider.shutdown was called before.")
+                return
+            self._shutdown = True
+        if self._at_exit is not None:
+            atexit.unregister(self._at_exit)
+            self._at_exit = None
+        self._each_reader("shutdown", timeout_millis)
+        with self._lock:
+            for instrument in self._instruments:
+                if not isinstance(instrument, _Observed):
+                    instrument._bind(None)
+
+    def _exit(self) -> None:
+        self._at_exit = None
+        if not self._shutdown:
+            self.shutdown(EXIT_MILLIS)
+
+    def _each_reader(self, method: str, timeout_millis: float) -> bool:
+        deadline = time.monotonic() + timeout_millis / 1e3
+        done = True
+        for reader in list(self._streams):
+            left = max(0.0, (deadline - time.monotonic()) * 1e3)
+            try:
+                done &= getattr(reader, method)(timeout_millis=left) is not False
+            except Exception as error:
+                done = False
+                _logger.warning("%s of %s failed: %s", method, type(reader).__name__, error)
+        return done
+
+    def _add(self, reader: Any) -> None:
+        streams = ReaderStreams(reader, self._views, self._clock)
+        self._streams[reader] = streams
+        self._owned.add(reader)
+        for instrument in self._instruments:
+            self._stream(instrument, reader, streams)
+        reader._set_collect_callback(self._collect)
+
+    def _collect(self, reader: Any, timeout_millis: float = 10_000) -> Collected | None:
+        with self._lock:
+            streams = self._streams.get(reader)
+        if streams is None:
+            return None
+        return streams.collect(self._resource, timeout_millis)
+
+    def _introduce(self, instrument: Any) -> None:
+        """Give a new instrument its streams in each reader. The lock is held."""
+        instrument._storages = {}
+        self._instruments.append(instrument)
+        for reader, streams in self._streams.items():
+            self._stream(instrument, reader, streams)
+        self._bind(instrument)
+
+    def _stream(self, instrument: Any, reader: Any, streams: ReaderStreams) -> None:
+        storages = streams.add(instrument)
+        instrument._storages[reader] = storages
+        if isinstance(instrument, _Observed) and storages:
+            streams.observe(instrument, self._targets(instrument, storages))
+
+    def _bind(self, instrument: Any) -> None:
+        if isinstance(instrument, _Observed):
+            return
+        storages = [one for found in instrument._storages.values() for one in found]
+        if not storages or not instrument._enabled or self._shutdown:
+            instrument._bind(None)
+            return
+        instrument._bind(self._targets(instrument, storages))
+
+    def _targets(self, instrument: Any, storages: list[Any]) -> MetricTargets:
+        negative = not isinstance(instrument, api.Counter | api.Histogram)
+        refuse = _refusal(instrument.name, type(instrument).__name__.lstrip("_"))
+        return MetricTargets(storages, self._exemplar_filter, negative, self._clock, refuse)
+
+    def _config(self, scope: InstrumentationScope) -> _MeterConfig:
+        if self._meter_configurator is None:
+            return _MeterConfig()
+        try:
+            return self._meter_configurator(scope)
+        except Exception:
+            _logger.exception("The meter configurator failed for scope %s.", scope.name)
+            return _MeterConfig()
+
+    def _set_meter_configurator(
+        self, *, meter_configurator: Callable[[InstrumentationScope], _MeterConfig]
+    ) -> None:
+        with self._lock:
+            self._meter_configurator = meter_configurator
+            for meter in self._meters.values():
+                meter._set_meter_config(self._config(meter._instrumentation_scope))
+            for instrument in self._instruments:
+                self._bind(instrument)
+
+    def _update_resource(self, resource: Resource) -> None:
+        self._resource = self._resource.merge(resource)
+
+    def _after_fork(self) -> None:
+        """In the child: locks of threads that are gone, and what tells processes apart."""
+        self._lock = threading.RLock()
+        for reader, streams in self._streams.items():
+            streams.lock = threading.RLock()
+            if isinstance(reader, MetricReader):
+                reader._after_fork()
+        self._update_resource(process_dependent(self._resource))
+        if self._at_exit is not None:
+            flush_in_children_of_multiprocessing(self)
+
+
+_REASONS = {
+    "finite": "%s %s: %r is not finite; the measurement is ignored.",
+    "negative": "%s %s: %r is below zero; the measurement is ignored.",
+    "number": "%s %s: %r is not a number; the measurement is ignored.",
+    "attributes": "%s %s: attributes %r are no mapping; they are ignored.",
+}
+
+
+def _refusal(name: str, kind: str) -> Callable[[str, object], None]:
+    def refuse(reason: str, what: object) -> None:
+        _logger.warning(_REASONS[reason], kind, name, what)
+
+    return refuse
+
+
+def _watch_forks(provider: MeterProvider) -> None:
+    if not hasattr(os, "register_at_fork"):
+        return
+    method = weakref.WeakMethod(provider._after_fork)
+
+    def after() -> None:
+        found = method()
+        if found is not None:
+            found()
+
+    os.register_at_fork(after_in_child=after)
+
+
+def flush_in_children_of_multiprocessing(provider: MeterProvider) -> None:
+    """Flush at the end of a child of ``multiprocessing`` or billiard, which run no ``atexit``.
+
+    Called in the process that a provider is made in, and in a child before its work begins.
+    """
+    for package in ("multiprocessing", "billiard"):
+        process: Any = sys.modules.get(f"{package}.process")
+        util: Any = sys.modules.get(f"{package}.util")
+        if process is None or util is None:
+            continue
+        if process.current_process().name != "MainProcess":
+            util.Finalize(None, provider._exit, exitpriority=0)
+        # What a child inherits of such calls it forgets when it begins, and then runs these.
+        util.register_after_fork(
+            provider, lambda found, util=util: util.Finalize(None, found._exit, exitpriority=0)
+        )

@@ -1,0 +1,148 @@
+"""Collect and export at regular times."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from typing import Any
+
+from opentelemetry import context
+
+from heliograph.sdk.metrics._internal.collected import Collected
+from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
+from heliograph.sdk.metrics._internal.export.reader import CardinalityLimits, MetricReader
+from heliograph.sdk.metrics._internal.point import MetricsData
+
+_logger = logging.getLogger(__name__)
+
+
+class PeriodicExportingMetricReader(MetricReader):
+    """Collects at regular times, and exports what it collects.
+
+    Args:
+        exporter: ours or one written for the official SDK.
+        export_interval_millis: between two collections; OTEL_METRIC_EXPORT_INTERVAL when not given,
+            a minute without it. Infinity never collects by itself.
+        export_timeout_millis: what a collection and its export may take;
+            OTEL_METRIC_EXPORT_TIMEOUT when not given, 30 s without it.
+
+    Raises: ValueError when the interval is not above zero.
+    Spec: Metrics SDK, Periodic exporting MetricReader.
+    """
+
+    def __init__(
+        self,
+        exporter: Any,
+        export_interval_millis: float | None = None,
+        export_timeout_millis: float | None = None,
+        cardinality_limits: CardinalityLimits | None = None,
+    ) -> None:
+        super().__init__(
+            getattr(exporter, "_preferred_temporality", None),
+            getattr(exporter, "_preferred_aggregation", None),
+            cardinality_limits,
+        )
+        interval = _millis("OTEL_METRIC_EXPORT_INTERVAL", export_interval_millis, 60_000)
+        if not interval > 0:
+            raise ValueError(f"interval value {interval} is invalid and needs to be above zero.")
+        self._exporter = exporter
+        self._interval = interval / 1e3
+        self._timeout_millis = _millis("OTEL_METRIC_EXPORT_TIMEOUT", export_timeout_millis, 30_000)
+        self._export_lock = threading.RLock()
+        self._exported = True
+        self._ended = threading.Event()
+        self._last_millis = self._timeout_millis
+        self._thread: threading.Thread | None = None
+        if interval < math.inf:
+            self._start()
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Collect and export now; return whether it arrived in time."""
+        deadline = time.monotonic() + timeout_millis / 1e3
+        if not self._collect_now(timeout_millis):
+            return False
+        left = max(0.0, (deadline - time.monotonic()) * 1e3)
+        return self._exporter.force_flush(timeout_millis=left) is not False
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Collect and export a last time, within the time, and end."""
+        if self._ended.is_set():
+            _logger.warning("PeriodicExportingMetricReader.shutdown was called before.")
+            return
+        deadline = time.monotonic() + timeout_millis / 1e3
+        self._last_millis = min(timeout_millis, self._timeout_millis)
+        self._ended.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        left = max(0.0, (deadline - time.monotonic()) * 1e3)
+        self._exporter.shutdown(timeout_millis=left)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(
+            target=self._run, name="OtelPeriodicExportingMetricReader", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._collect_now(self._timeout_millis)
+        self._collect_now(self._last_millis)
+
+    def _collect_now(self, timeout_millis: float) -> bool:
+        """Collect and export within the time; return whether that went well, say what did not."""
+        end = time.monotonic() + timeout_millis / 1e3
+        if not self._export_lock.acquire(timeout=timeout_millis / 1e3):
+            return False
+        try:
+            self._exported = True
+            self.collect(timeout_millis=max(0.0, end - time.monotonic()) * 1e3)
+            return self._exported
+        except MetricsTimeoutError as error:
+            _logger.warning("Metrics were not collected: %s.", error)
+            return False
+        except Exception:
+            _logger.exception("Metrics were not collected.")
+            return False
+        finally:
+            self._export_lock.release()
+
+    def _receive_metrics(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> None:
+        data = metrics_data
+        if isinstance(data, Collected):
+            data = data.shaped_for(self._exporter)
+        token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            result = self._exporter.export(data, timeout_millis=timeout_millis)
+            # Of the official SDK's enumeration or of ours.
+            self._exported = getattr(result, "name", "SUCCESS") == "SUCCESS"
+        except Exception:
+            self._exported = False
+            _logger.exception("Metrics were not exported.")
+        finally:
+            context.detach(token)
+
+    def _after_fork(self) -> None:
+        """In the child: a lock that no thread of the parent holds, and a thread."""
+        self._export_lock = threading.RLock()
+        ended = self._ended.is_set()
+        self._ended = threading.Event()
+        if ended:
+            self._ended.set()
+        elif self._thread is not None:
+            self._start()
+
+
+def _millis(variable: str, given: float | None, default: float) -> float:
+    if given is not None:
+        return given
+    text = os.environ.get(variable, "").strip()
+    try:
+        return float(text) if text else default
+    except ValueError:
+        _logger.warning("%s is %r, no number of milliseconds; %s is used.", variable, text, default)
+        return default

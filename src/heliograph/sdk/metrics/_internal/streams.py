@@ -1,0 +1,180 @@
+"""Which streams the instruments of a provider make for a reader, and what they collect."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry import metrics as api
+from opentelemetry.metrics import CallbackOptions
+
+from heliograph._core import MetricClock, MetricStorage, MetricStreams, MetricTargets
+from heliograph.sdk.metrics._internal.aggregation import (
+    KINDS,
+    AggregationTemporality,
+    is_default,
+    stream_kind,
+)
+from heliograph.sdk.metrics._internal.collected import Collected
+from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
+from heliograph.sdk.metrics._internal.exemplar.exemplar_reservoir import kept_exemplars
+from heliograph.sdk.metrics._internal.instrument import _Observed, kind_of
+from heliograph.sdk.metrics._internal.view import View
+from heliograph.sdk.resources import Resource
+from heliograph.sdk.util.instrumentation import InstrumentationScope
+
+_logger = logging.getLogger(__name__)
+
+DEFAULT_LIMIT = 2000
+CALLBACK_MILLIS = 10_000.0
+_EVERYTHING = View(instrument_name="*")
+
+
+def by_kind(table: Mapping[type, Any] | None) -> dict[str, Any]:
+    """Return a reader's table of instrument classes by the kind of instrument.
+
+    Raises: ValueError when one is not a class of instruments.
+    """
+    return {kind_of(key): value for key, value in (table or {}).items()}
+
+
+class ReaderStreams:
+    """The streams of one reader.
+
+    Args:
+        reader: ours or the official SDK's; its tables say how it wants what.
+    """
+
+    def __init__(self, reader: Any, views: Sequence[View], clock: MetricClock) -> None:
+        self.lock = threading.RLock()
+        """Held while collecting: what one collection observes is not another's."""
+        self._views = views
+        self._clock = clock
+        self._temporality = by_kind(reader._instrument_class_temporality)
+        self._aggregation = by_kind(reader._instrument_class_aggregation)
+        self._limits = by_kind(getattr(reader, "_instrument_class_cardinality_limit", None))
+        self._native = MetricStreams()
+        self._scopes: list[InstrumentationScope] = []
+        self._observed: list[tuple[_Observed, MetricTargets]] = []
+        self._identities: set[tuple[Any, ...]] = set()
+
+    def add(self, instrument: Any) -> list[MetricStorage]:
+        """Make the storages of a new instrument."""
+        matching = [view for view in self._views if self._applies(view, instrument)]
+        storages = []
+        for view in matching or [_EVERYTHING]:
+            storage = self._storage(view, instrument)
+            if storage is not None:
+                storages.append(storage)
+        if storages:
+            number = self._scope(instrument.instrumentation_scope)
+            for storage in storages:
+                self._native.add(number, storage)
+        return storages
+
+    def observe(self, instrument: _Observed, targets: MetricTargets) -> None:
+        """Call the callbacks of an instrument at each collection."""
+        self._observed.append((instrument, targets))
+
+    def collect(self, resource: Resource, timeout_millis: float) -> Collected | None:
+        """Observe, and return all there is to report.
+
+        Raises: MetricsTimeoutError when callbacks took too long.
+        """
+        deadline = time.monotonic() + timeout_millis / 1e3
+        with self.lock:
+            self._observe(deadline, timeout_millis)
+            now = self._clock.now()
+            schema_url = resource.schema_url or ""
+            found = self._native.collect(resource.attributes, schema_url, now)
+        if found is None:
+            return None
+        batch, numbers = found
+        return Collected(batch, resource, [self._scopes[number] for number in numbers])
+
+    def _observe(self, deadline: float, timeout_millis: float) -> None:
+        for instrument, targets in list(self._observed):
+            left = (deadline - time.monotonic()) * 1e3
+            options = CallbackOptions(timeout_millis=min(left, CALLBACK_MILLIS))
+            for observation in instrument.observations(options):
+                targets.observe(
+                    observation.value,
+                    observation.attributes,
+                    getattr(observation, "context", None),
+                )
+            if time.monotonic() >= deadline:
+                raise MetricsTimeoutError(f"callbacks took more than {timeout_millis:.0f} ms")
+
+    def _applies(self, view: View, instrument: Any) -> bool:
+        if not view._match(instrument):
+            return False
+        histogram = type(view._aggregation).__name__.endswith("HistogramAggregation")
+        if histogram and isinstance(instrument, api.Asynchronous):
+            _logger.warning("%s is observed and makes no histogram; a view is ignored.", instrument)
+            return False
+        return True
+
+    def _storage(self, view: View, instrument: Any) -> MetricStorage | None:
+        kind = kind_of(type(instrument))
+        aggregation = view._aggregation
+        if is_default(aggregation):
+            aggregation = self._aggregation.get(kind, aggregation)
+        settings = stream_kind(aggregation, instrument)
+        if settings is None:
+            return None
+        limit = view._aggregation_cardinality_limit
+        if limit is None:
+            limit = self._limits.get(kind, DEFAULT_LIMIT)
+        temporality = self._temporality.get(kind, AggregationTemporality.CUMULATIVE)
+        only, excluded = view._attribute_keys, getattr(view, "_excluded_attribute_keys", None)
+        name = view._name or instrument.name
+        self._warn_of_conflict(instrument, name, settings["kind"])
+        return MetricStorage(
+            {
+                **settings,
+                "exemplars": self._exemplars(view, settings),
+                "name": name,
+                "description": view._description or instrument.description,
+                "unit": instrument.unit,
+                "delta": temporality == AggregationTemporality.DELTA,
+                "observed": isinstance(instrument, api.Asynchronous),
+                "only": None if only is None else list(only),
+                "except": None if excluded is None else list(excluded),
+                "limit": limit,
+            },
+            self._clock,
+        )
+
+    def _exemplars(self, view: View, settings: Mapping[str, Any]) -> int:
+        """Return how many exemplars a series keeps, 0 for one of each bucket."""
+        own: int = settings["exemplars"]
+        factory = view._exemplar_reservoir_factory
+        if factory is None or factory.__module__.startswith("opentelemetry.sdk."):
+            return own
+        builder = factory(KINDS[settings["kind"]])
+        wanted = kept_exemplars(builder(boundaries=settings["bounds"], size=own or 1))
+        if wanted is None:
+            _logger.warning("A reservoir of the class that %s makes is not supported.", builder)
+            return own
+        return wanted
+
+    def _warn_of_conflict(self, instrument: Any, name: str, kind: str) -> None:
+        identity = (instrument.instrumentation_scope, name.lower())
+        if identity in self._identities:
+            _logger.warning(
+                "There are several streams with the name %s in scope %s; backends may merge them.",
+                name,
+                instrument.instrumentation_scope.name,
+            )
+        self._identities.add(identity)
+
+    def _scope(self, scope: InstrumentationScope) -> int:
+        if scope not in self._scopes:
+            self._native.add_scope(
+                scope.name, scope.version or "", scope.attributes or {}, scope.schema_url or ""
+            )
+            self._scopes.append(scope)
+        return self._scopes.index(scope)
