@@ -23,13 +23,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor as OfficialSimple
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
     InMemorySpanExporter as OfficialInMemory,
 )
-from sdk.generated import Clock, Ids, run
 
 from heliograph import _core
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.trace import SpanLimits, TracerProvider
 from heliograph.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from heliograph.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sdk.generated import Clock, Ids, run
 
 RESOURCE = {"service.name": "truth", "list": [1, 2]}
 SCOPE = ("scope", "1.2", "https://schema", {"scope": "attribute"})
