@@ -4,6 +4,7 @@ it writes, answers or shows has the secret in it."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -186,8 +187,9 @@ def ports_of(pid: int) -> set[int]:
     """The TCP ports that a process listens on."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        link = os.readlink(f"/proc/{pid}/fd/{fd}")
-        inodes |= {link[8:-1]} if link.startswith("socket:") else set()
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+            inodes |= {link[8:-1]} if link.startswith("socket:") else set()
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     return {int(row[1][-4:], 16) for row in rows if row[3] == "0A" and row[9] in inodes}
 
