@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -488,3 +489,16 @@ async def _play(script: list[str], actions: list[tuple[str, Any]], queue: dict[s
         assert bool(lost) or not missing
         counted = rig.value("otelcol_exporter_sent_spans")
         assert counted == sum(batch.items for batch in backend.batches)
+
+
+async def test_an_exporter_that_leaves_takes_only_its_own_failure_with_it() -> None:
+    rig = Rig(Backend([Retry("away")] * 9), retry_on_failure=QUICK)
+    async with rig:
+        await rig.delivery.consume(traces())
+        theirs = rig.telemetry.failing["out"] = replace(rig.telemetry.failing["out"])
+    assert rig.telemetry.failing == {"out": theirs}
+    rig = Rig(Backend([Retry("away")] * 9), retry_on_failure=QUICK)
+    async with rig:
+        await rig.delivery.consume(traces())
+        assert rig.telemetry.failing
+    assert not rig.telemetry.failing

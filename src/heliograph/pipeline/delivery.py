@@ -105,6 +105,7 @@ class Delivery:
                 await self._leftovers.stop()
         finally:
             await self._sending.alarms.stop()
+            self._sending.outcomes.close()
             await self._exporter.stop()
 
     def _choose(self, kept: Kept | None) -> Direct | Journaled | Remembered:

@@ -64,9 +64,14 @@ class Outcomes:
         self._sent[batch.signal].value += batch.items - lost
         if self.failing is not None:
             lasted = self._now() - self.failing.since
-            self.failing = None
-            self._telemetry.failing.pop(self._name, None)
+            self.close()
             self._say.warning("delivering", f"delivers again, after {lasted:.1f} s")
+
+    def close(self) -> None:
+        """Nothing fails here any longer; after a reload another record may be that of the name."""
+        if self._telemetry.failing.get(self._name) is self.failing:
+            self._telemetry.failing.pop(self._name, None)
+        self.failing = None
 
     def transient(self, reason: str, fate: str = "senders keep their data") -> None:
         """An attempt failed; the data is still with us or with its sender."""
