@@ -26,6 +26,8 @@ class FakeJournal:
         self.broken = False
         self._gate: asyncio.Event | None = None
 
+    max_bytes = 1 << 30
+
     def queue(self, name: str) -> FakeJournal:
         assert name == "out"
         return self

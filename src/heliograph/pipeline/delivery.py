@@ -130,7 +130,7 @@ class Delivery:
                 raise ConfigError([problem])
         if journal is None:
             return None
-        return Kept(journal.queue(str(self._settings.id)), self._sending)
+        return Kept(journal, str(self._settings.id), self._sending)
 
     def _make_batcher(self, config: QueueBatchConfig | None) -> Batcher | None:
         if config is None:
@@ -150,7 +150,7 @@ class Delivery:
         sending, telemetry = self._sending, self._settings.telemetry
         for name, read in (
             ("otelcol_exporter_queue_size", lambda: self._way.queue_size),
-            ("otelcol_exporter_queue_capacity", lambda: sending.room.bound),
+            ("otelcol_exporter_queue_capacity", lambda: self._way.queue_capacity),
             ("otelcol_exporter_in_flight_requests", lambda: sending.attempts.in_flight),
             ("heliograph_exporter_waiting_items", self._waiting),
             ("heliograph_exporter_oldest_seconds", self._oldest),

@@ -26,6 +26,11 @@ class Direct:
         """Nothing is held."""
 
     @property
+    def queue_capacity(self) -> int:
+        """What ``queue_size`` may reach."""
+        return self._sending.room.bound
+
+    @property
     def queue_size(self) -> int:
         """What waits, as ``sizer`` counts it."""
         return self._sending.room.used

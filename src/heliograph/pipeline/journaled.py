@@ -76,6 +76,11 @@ class Journaled:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
+    def queue_capacity(self) -> int:
+        """What ``queue_size`` may reach."""
+        return self._queue.capacity
+
+    @property
     def queue_size(self) -> int:
         """What waits, as ``sizer`` counts it."""
         return self._sending.room.used + self._queue.used

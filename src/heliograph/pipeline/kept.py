@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heliograph.otlp import Batch, Signal
-from heliograph.pipeline.journal import JournalError, JournalFull, JournalQueue
+from heliograph.pipeline.journal import Journal, JournalError, JournalFull
 from heliograph.pipeline.pump import Held
 from heliograph.pipeline.sending import Sending
 
@@ -21,8 +21,9 @@ class _Out:
 class Kept:
     """A journal's queue as `pipeline.pump.Queue`."""
 
-    def __init__(self, queue: JournalQueue, sending: Sending) -> None:
-        self._queue = queue
+    def __init__(self, journal: Journal, name: str, sending: Sending) -> None:
+        self._journal = journal
+        self._queue = queue = journal.queue(name)
         self._outcomes = sending.outcomes
         self._time_ns = sending.clock.time_ns
         self._bound = sending.queue.queue_size
@@ -65,6 +66,11 @@ class Kept:
         if self._sizer == "requests":
             return self._queue.waiting + len(self._out)
         return self._queue.waiting_bytes + sum(out.nbytes for out in self._out.values())
+
+    @property
+    def capacity(self) -> int:
+        """What `used` may reach: ``queue_size``, or the size of the whole journal."""
+        return self._journal.max_bytes if self._bound is None else self._bound
 
     async def append(self, batch: Batch, *, pack: bool, hold: bool) -> int:
         """Return the record's id; with ``hold`` it is taken from the start.
