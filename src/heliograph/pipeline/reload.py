@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.errors import ConfigError, HeliographError, Problem
-from heliograph.pipeline import activation, logs
+from heliograph.pipeline import activation, default_journal, logs
 from heliograph.pipeline.config import Config, Telemetry
 from heliograph.pipeline.config.load import Loader
 from heliograph.pipeline.exchange import Exchange
@@ -114,7 +114,10 @@ class Reloader:
         for problem in new.warnings:
             self._log.warning("%s", problem)
         _among(self._rest, self._retire(exchange))
-        notes = list(unapplied(old.telemetry, new.telemetry))
+        notes = [
+            *unapplied(old.telemetry, new.telemetry),
+            *default_journal.reloaded(graph.surroundings.journal, old, new),
+        ]
         self._say(why, change, notes)
         for line in flows(new, old):
             self._log.info("%s", line)

@@ -15,14 +15,13 @@ from typing import IO, Any
 
 from heliograph._core import keep_freed_memory
 from heliograph.errors import ConfigError
-from heliograph.pipeline import changes
+from heliograph.pipeline import changes, default_journal
 from heliograph.pipeline.activation import inherited, notify
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
 from heliograph.pipeline.control import Control, Handler
-from heliograph.pipeline.delivery_config import keeps
 from heliograph.pipeline.graph import DRAIN, Graph
-from heliograph.pipeline.journal import Journal, JournalSettings
+from heliograph.pipeline.journal import Journal
 from heliograph.pipeline.listeners import Listeners
 from heliograph.pipeline.logs import set_up
 from heliograph.pipeline.own.service import OwnTelemetry
@@ -77,7 +76,7 @@ async def _serve(config: Config, log: logging.Logger, drain: float, watch: bool)
     state = _state(config, log)
     journal = None
     try:
-        journal = _journal(config, state, edge, log)
+        journal = default_journal.opened(config, state, edge, log)
         own = OwnTelemetry(config.telemetry, edge, log)
         if journal is not None:
             journal.measure(own.telemetry)
@@ -184,43 +183,6 @@ def _on_signals(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number.name)
     loop.add_signal_handler(signal.SIGHUP, reloader.soon, "SIGHUP")
-
-
-def _journal(
-    config: Config, state: StateDirectory | None, edge: Edge, log: logging.Logger
-) -> Journal | None:
-    """Open the journal of this process; without one, senders wait until their data is delivered.
-
-    Raises: ConfigError when a directory that the configuration names cannot be used.
-    """
-    wanted = config.journal
-    if not wanted.enabled or not any(keeps(spec.config) for spec in config.components.values()):
-        return None
-    directory = wanted.directory or (state.path / "journal" if state else None)
-    if directory is None:
-        log.warning("no journal: senders wait until their data is delivered")
-        return None
-    settings = JournalSettings(
-        directory, wanted.max_size_mib * 2**20, wanted.fsync, wanted.when_full
-    )
-    try:
-        journal = Journal.open(edge, settings, path="service.journal.directory")
-    except ConfigError as error:
-        if wanted.directory is not None:
-            raise
-        log.warning("no journal, senders wait until their data is delivered: %s", error)
-        return None
-    log.info(
-        "journal: %s, at most %d MiB, %s; %d batches from before",
-        directory,
-        wanted.max_size_mib,
-        _SYNCED.get(wanted.fsync, f"synced every {wanted.fsync or 0:g} s"),
-        journal.recovery.records,
-    )
-    return journal
-
-
-_SYNCED = {0.0: "synced before each answer", None: "never synced"}
 
 
 def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> None:
