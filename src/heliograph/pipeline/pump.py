@@ -146,7 +146,7 @@ class Pump:
 
     def _reopened(self) -> None:
         """The exporter takes what comes: nothing need rest but what the other side wants later."""
-        for id in self._resting.keys() - self._told:
+        for id in sorted(self._resting.keys() - self._told, reverse=True):
             self._sending.alarms.off(self._resting[id])
             self._rested(id)
 
