@@ -69,6 +69,11 @@ impl Admission {
         self.limit.load(Relaxed).saturating_sub(self.used())
     }
 
+    /// Whether so much is used that what is kept should take no more room than it must.
+    pub fn is_filling(&self) -> bool {
+        self.used() > self.limit.load(Relaxed) / 4
+    }
+
     /// Refuse every new request until called with `None`.
     pub fn refuse(&self, refusal: Option<Refusal>) {
         self.refusing.store(refusal.is_some(), Relaxed);

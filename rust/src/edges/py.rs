@@ -17,6 +17,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(py_admission, module)?)?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
     module.add_function(wrap_pyfunction!(keep_freed_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(release_freed_memory, module)?)?;
     super::client::py::register(module)?;
     super::server::py::register(module)
 }
@@ -25,6 +26,12 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn keep_freed_memory() {
     super::runtime::keep_freed_memory();
+}
+
+/// Give freed memory that was kept back to the system.
+#[pyfunction]
+fn release_freed_memory(py: Python<'_>) {
+    py.detach(super::runtime::release_freed_memory);
 }
 
 /// Compress bytes for what is not a request of the client, such as a file.

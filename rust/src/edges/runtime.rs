@@ -73,3 +73,12 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
     }
 }
+
+/// Give what the allocator keeps back to the system.
+pub fn release_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim takes an integer and locks the arenas.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

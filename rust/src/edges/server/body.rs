@@ -13,7 +13,8 @@ use crate::edges::admission::{Refusal, Reservation, admission};
 /// What is reserved before the first byte has come; a sender that never sends holds no more.
 const FIRST: usize = 16 * 1024;
 /// Smaller bodies are copied, so that none pins more than itself: a read buffer has at least so many
-/// bytes, whatever came into it.
+/// bytes, whatever came into it. Larger ones are copied while memory fills up, because the buffer
+/// may be half as large again.
 const COPY_BELOW: usize = 64 * 1024;
 /// A body may be as slow as this many bytes a second once its patience is used up.
 const SLOWEST: u64 = 4096;
@@ -146,20 +147,23 @@ impl<'a> Reader<'a> {
         first: Bytes,
         expected: Option<usize>,
     ) -> Result<(Bytes, Reservation), BodyError> {
-        let limit = self.limits.bytes;
         self.reserve(first.len(), expected)?;
-        if first.len() >= COPY_BELOW && expected.is_none_or(|expected| expected == first.len()) {
+        if first.len() >= COPY_BELOW
+            && !admission().is_filling()
+            && expected.is_none_or(|expected| expected == first.len())
+        {
             match self.more().await? {
                 None => return Ok((first, self.reservation)),
                 Some(_) if expected.is_some() => return Err(surplus()),
                 Some(next) => {
-                    let mut body = BytesMut::with_capacity(2 * first.len());
+                    self.reserve(first.len() + next.len(), expected)?;
+                    let mut body = BytesMut::with_capacity(self.reservation.bytes());
                     body.extend_from_slice(&first);
                     return self.append(body, next, expected).await;
                 }
             }
         }
-        let body = BytesMut::with_capacity(expected.unwrap_or(2 * first.len()).min(limit));
+        let body = BytesMut::with_capacity(self.reservation.bytes());
         self.append(body, first, expected).await
     }
 
@@ -176,6 +180,10 @@ impl<'a> Reader<'a> {
                 return Err(expected.map_or(BodyError::TooLarge(None), |_| surplus()));
             }
             self.reserve(length, expected)?;
+            if length > body.capacity() {
+                // No more than what is reserved: memory that was used before is resident.
+                body.reserve(self.reservation.bytes() - body.len());
+            }
             body.extend_from_slice(&next);
             next = match self.more().await? {
                 Some(chunk) => chunk,
