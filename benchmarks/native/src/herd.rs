@@ -2,12 +2,13 @@
 //!
 //! `herd --target 127.0.0.1:4317 [--sender 1] [--protocol grpc|http] [--compression none|gzip|zstd]
 //! [--connections 4] [--rate SPANS | --inflight 4] [--spans 512] [--seconds N] [--patience 30]
-//! [--deadline 10] [--backoff 1] [--backlog N]`. With `--rate` requests are made by the clock,
+//! [--deadline 10] [--backoff 1] [--backlog N] [--streams N]`. With `--rate` requests are made by the clock,
 //! however the earlier ones fare; without it each connection has so many in flight. It goes on
 //! until SIGTERM or for `--seconds`, then gives what is not accepted yet another `--patience`
 //! seconds. Five times a second it prints its counts as a line of JSON, and at the end one with
 //! `"done": true`, the serials that were accepted, as runs, and latencies. `--backlog` bounds the
 //! requests that are under way; what the clock would make beyond is shed, as an SDK's queue does.
+//! `--streams` bounds the calls on one gRPC connection; waiting for a turn is in no latency.
 
 use bytes::Bytes;
 use heliograph_bench::args::{Args, fail};
@@ -34,6 +35,7 @@ const OPTIONS: &[&str] = &[
     "deadline",
     "backoff",
     "backlog",
+    "streams",
 ];
 /// The longest wait of an SDK between two attempts that nobody told it.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -44,6 +46,8 @@ struct Pool {
     target: Target,
     /// Over gRPC: shared, each with the number of times that it was made.
     shared: Vec<tokio::sync::Mutex<Option<h2::client::SendRequest<Bytes>>>>,
+    /// Over gRPC: how many calls may begin on each.
+    turns: Vec<tokio::sync::Semaphore>,
     /// Over HTTP: those that carry nothing now.
     idle: Mutex<Vec<Sender>>,
     deadline: Duration,
@@ -55,6 +59,7 @@ impl Pool {
             Ok(found) => found,
             Err(error) => return (Answer::Unsent(error.to_string()), Duration::ZERO),
         };
+        let _turn = self.turns[place].acquire().await;
         let started = Instant::now();
         let sent = tokio::time::timeout(self.deadline, self.target.send(&mut sender, body)).await;
         let is_late = sent.is_err();
@@ -314,6 +319,11 @@ async fn main() -> Result<(), Error> {
     let deadline = seconds("deadline", 10.0);
     let connections: u64 = args.get("connections", 4);
     let spans: usize = args.get("spans", 512);
+    let unbounded = tokio::sync::Semaphore::MAX_PERMITS;
+    let streams: usize = match args.text("protocol").unwrap_or("grpc") {
+        "grpc" => args.get("streams", unbounded),
+        _ => unbounded,
+    };
     let herd = Arc::new(Herd {
         pool: Pool {
             target: Target {
@@ -323,6 +333,7 @@ async fn main() -> Result<(), Error> {
                 deadline: Some(deadline),
             },
             shared: (0..connections).map(|_| tokio::sync::Mutex::default()).collect(),
+            turns: (0..connections.max(1)).map(|_| tokio::sync::Semaphore::new(streams)).collect(),
             idle: Mutex::default(),
             deadline,
         },

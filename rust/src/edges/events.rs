@@ -1,12 +1,16 @@
 //! From native threads to the asyncio loop: one queue, one eventfd, one callback that drains all.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use super::load::Load;
 
 /// Events in order of arrival. The descriptor is readable while there are some.
 pub struct Events<T> {
     queue: Mutex<Vec<T>>,
     wake: OwnedFd,
+    /// How well the loop keeps up.
+    pub load: Arc<Load>,
 }
 
 impl<T> Events<T> {
@@ -18,7 +22,7 @@ impl<T> Events<T> {
         }
         // SAFETY: fd is a fresh descriptor that nothing else owns.
         let wake = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { queue: Mutex::new(Vec::new()), wake })
+        Ok(Self { queue: Mutex::new(Vec::new()), wake, load: Arc::default() })
     }
 
     pub fn fileno(&self) -> RawFd {
@@ -30,6 +34,9 @@ impl<T> Events<T> {
         let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let was_empty = queue.is_empty();
         queue.push(event);
+        if was_empty {
+            self.load.waits();
+        }
         drop(queue);
         if was_empty {
             // SAFETY: the buffer is eight bytes, as eventfd requires.
@@ -42,6 +49,8 @@ impl<T> Events<T> {
         let mut counter = 0;
         // SAFETY: counter outlives the call.
         unsafe { libc::eventfd_read(self.wake.as_raw_fd(), &mut counter) };
-        std::mem::take(&mut *self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        let mut queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.load.drained();
+        std::mem::take(&mut *queue)
     }
 }

@@ -7,6 +7,7 @@ pub mod compress;
 pub mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+pub mod load;
 pub mod runtime;
 pub mod server;
 pub mod status;

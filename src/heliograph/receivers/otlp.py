@@ -122,7 +122,7 @@ class Receiver:
         self._settings = settings
         self._next = next
         self._servers: list[tuple[OtlpServer, Listening]] = []
-        self._in_flight: dict[asyncio.Task[None], tuple[OtlpRequest, float]] = {}
+        self._in_flight: dict[int, tuple[asyncio.Task[None], OtlpRequest, float]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -145,11 +145,8 @@ class Receiver:
             native["paths"] = [path for path in server.paths() if path[1] in self._next]
         log, telemetry = self._settings.log, self._settings.telemetry
         next = {signal: through(consumer, name) for signal, consumer in self._next.items()}
-        handlers = (
-            partial(self._received, next),
-            lambda text: log.warning("OTLP/%s %s", name, text),
-            ask,
-        )
+        warn = lambda text: log.warning("OTLP/%s %s", name, text)  # noqa: E731
+        handlers = (partial(self._received, next), self._gone, warn, ask)
         wanted = Listening(
             f"receivers.{self._settings.id}",
             f"{self._settings.id}/{name}",
@@ -212,10 +209,16 @@ class Receiver:
 
     def _received(self, next: Mapping[Signal, Consumer], request: OtlpRequest) -> None:
         task = self._loop.create_task(self._deliver(next, request))
-        self._in_flight[task] = (request, self._loop.time() + PATIENCE)
+        id = request.id
+        self._in_flight[id] = (task, request, self._loop.time() + PATIENCE)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP, self._sweep)
-        task.add_done_callback(self._in_flight.pop)
+        task.add_done_callback(partial(self._in_flight.pop, id))
+
+    def _gone(self, id: int) -> None:
+        """Give up what is done for a sender who has reset its request or hung up."""
+        if found := self._in_flight.get(id):
+            found[0].cancel()
 
     async def _deliver(self, next: Mapping[Signal, Consumer], request: OtlpRequest) -> None:
         try:
@@ -231,7 +234,7 @@ class Receiver:
     def _sweep(self) -> None:
         """Answer whoever has waited long enough, and give up what was done for them."""
         now = self._loop.time()
-        for task, (request, leave_by) in self._in_flight.items():
+        for task, request, leave_by in self._in_flight.values():
             deadline = request.deadline
             is_late = now >= leave_by or (deadline is not None and now >= deadline - MARGIN)
             late = "not delivered in time; send it again"
@@ -250,7 +253,7 @@ class Receiver:
         if stopped:
             await asyncio.gather(*stopped)
         self.addresses.clear()
-        left = [*self._in_flight, *self._asking]
+        left = [*(task for task, _, _ in self._in_flight.values()), *self._asking]
         for task in left:
             task.cancel()
         if left:

@@ -12,6 +12,7 @@ use super::Settings;
 use super::body::BodyError;
 use crate::edges::admission::{Refusal, Reservation, admission};
 use crate::edges::compress::{Coding, DecompressError, decompress};
+use crate::edges::load::Load;
 use crate::edges::status::{Code, Status, jittered};
 use crate::wire::{Batch, Context, Signal};
 
@@ -35,6 +36,7 @@ pub enum Outcome {
 
 /// A request on its way to whoever answers it. Dropping it says "try again".
 pub struct Call {
+    pub id: u64,
     pub batch: Batch,
     pub reply: oneshot::Sender<Outcome>,
 }
@@ -51,10 +53,14 @@ pub struct Question {
 /// What a server tells: Python in the real one.
 pub struct Handlers {
     pub call: Box<dyn Fn(Call) + Send + Sync>,
+    /// The sender of this call has gone, and nobody waits for its answer.
+    pub gone: Box<dyn Fn(u64) + Send + Sync>,
     /// Absent when anybody may come in.
     pub question: Option<Box<dyn Fn(Question) + Send + Sync>>,
     /// Something is odd; nothing is lost.
     pub warn: Box<dyn Fn(String) + Send + Sync>,
+    /// How well whoever takes the calls keeps up.
+    pub load: Arc<Load>,
 }
 
 /// What all connections of a server share.
@@ -64,10 +70,22 @@ pub struct Door {
     pub counts: Counts,
 }
 
+/// Says that the sender has gone, unless the call was answered.
+struct Waiting<'a> {
+    handlers: &'a Handlers,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        (self.handlers.gone)(self.id);
+    }
+}
+
 /// What became of the requests that never reached the pipeline.
 #[derive(Default)]
 pub struct Counts {
-    /// Turned away for want of memory.
+    /// Turned away for want of memory, or because more came than could be handled.
     pub refused: AtomicU64,
     /// Malformed, too large, or cut off.
     pub invalid: AtomicU64,
@@ -102,7 +120,7 @@ impl Door {
         host: Option<&str>,
         deadline: Option<Instant>,
     ) -> Result<Arc<Context>, Status> {
-        admission().enter().map_err(|refusal| self.refused(&refusal))?;
+        self.check()?;
         let auth = self.claims(headers).await?;
         if deadline.is_none() && auth.is_empty() && !self.settings.include_metadata {
             return Ok(base.clone());
@@ -115,6 +133,12 @@ impl Door {
             }
         }
         Ok(Arc::new(context))
+    }
+
+    /// Whether there is memory, and somebody to take the call.
+    fn check(&self) -> Result<(), Status> {
+        let checked = admission().enter().and_then(|()| self.handlers.load.enter());
+        checked.map_err(|refusal| self.refused(&refusal))
     }
 
     pub fn refused(&self, refusal: &Refusal) -> Status {
@@ -169,9 +193,20 @@ impl Door {
         if batch.items == 0 {
             return Outcome::Ok { rejected: 0, message: String::new() };
         }
+        // Many may have come since this one was let in.
+        if let Err(status) = self.check() {
+            return Outcome::Fail(status);
+        }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Relaxed);
         let (reply, answer) = oneshot::channel();
-        (self.handlers.call)(Call { batch, reply });
-        answer.await.unwrap_or_else(|_dropped| Outcome::Fail(stopping()))
+        let inside = self.handlers.load.take(batch.data.len());
+        (self.handlers.call)(Call { id, batch, reply });
+        let waiting = Waiting { handlers: &self.handlers, id };
+        let outcome = answer.await;
+        std::mem::forget(waiting);
+        inside.answered();
+        outcome.unwrap_or_else(|_dropped| Outcome::Fail(stopping()))
     }
 
     /// Ask who the sender is, where somebody wants to know.

@@ -168,7 +168,9 @@ fn door(protocol: Protocol, include_metadata: bool, guarded: bool) -> Door {
     let handlers = Handlers {
         call: Box::new(call),
         question: guarded.then(|| Box::new(question) as Box<_>),
+        gone: Box::new(|_| {}),
         warn: Box::new(|_| {}),
+        load: Arc::default(),
     };
     Door { settings: settings(protocol, include_metadata), handlers, counts: Default::default() }
 }

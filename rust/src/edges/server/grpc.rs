@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::Door;
 use super::body::{BodyError, Incoming, Reader};
 use super::door::{Body, Encoding, Outcome};
-use super::h2::Connection;
+use super::h2::{Connection, unless_reset};
 use crate::edges::compress::Coding;
 use crate::edges::status::{self, Code, Status};
 use crate::wire::{Context, Signal};
@@ -35,11 +35,15 @@ pub async fn serve(
         let _ = respond.send_response(response, true);
         return;
     }
-    let outcome = match receive(&door, &connection, &parts, body).await {
-        Ok((body, context)) => door.deliver(body, context).await,
-        Err(status) => Outcome::Fail(status),
+    let work = async {
+        match receive(&door, &connection, &parts, body).await {
+            Ok((body, context)) => door.deliver(body, context).await,
+            Err(status) => Outcome::Fail(status),
+        }
     };
-    let _ = answer(&mut respond, outcome);
+    if let Some(outcome) = unless_reset(&mut respond, work).await {
+        let _ = answer(&mut respond, outcome);
+    }
 }
 
 /// The HTTP status of what is not even gRPC.

@@ -21,6 +21,9 @@ const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const FRAME: u32 = 1024 * 1024;
 const HEADERS: u32 = 64 * 1024;
+/// Streams that were answered before their bodies had come, and are remembered for a second: what
+/// still comes on them is ignored, and on others an offence for which a connection is ended.
+const ANSWERED_EARLY: usize = 4096;
 /// How long a connection may take for its handshake, and for going away when nothing is open.
 const PROMPT: Duration = Duration::from_secs(20);
 
@@ -102,6 +105,8 @@ pub async fn run<F>(
         .max_frame_size(FRAME)
         .max_header_list_size(HEADERS)
         .max_concurrent_streams(door.settings.max_streams)
+        .max_concurrent_reset_streams(ANSWERED_EARLY)
+        .reset_stream_duration(Duration::from_secs(1))
         .handshake::<_, Bytes>(io);
     let Ok(Ok(mut h2)) = timeout(door.settings.header_timeout.min(PROMPT), handshake).await else {
         return;
@@ -154,6 +159,18 @@ pub async fn run<F>(
                 return;
             },
         }
+    }
+}
+
+/// Do what a stream asks for; nothing when its client resets it first, or the connection ends.
+pub async fn unless_reset<T>(
+    respond: &mut SendResponse<Bytes>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        _ended = std::future::poll_fn(|context| respond.poll_reset(context)) => None,
     }
 }
 

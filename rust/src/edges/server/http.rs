@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::Door;
 use super::body::{Incoming, Reader, discard};
 use super::door::{Body, Encoding, Outcome};
-use super::h2::Connection;
+use super::h2::{Connection, unless_reset};
 use crate::edges::admission::Reservation;
 use crate::edges::compress::Coding;
 use crate::edges::status::{Code, Status};
@@ -25,7 +25,8 @@ pub async fn serve_h2(
 ) {
     let (parts, body) = request.into_parts();
     let mut body = Incoming::H2(body);
-    let answered = answer(&door, &connection.context, parts, &mut body).await;
+    let work = answer(&door, &connection.context, parts, &mut body);
+    let Some(answered) = unless_reset(&mut respond, work).await else { return };
     connection.saw_message(answered.received);
     let (parts, content) = answered.response.into_parts();
     let head = Response::from_parts(parts, ());

@@ -34,6 +34,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// again".
 #[pyclass(name = "OtlpRequest", module = "heliograph._core", frozen)]
 struct PyRequest {
+    id: u64,
     batch: Batch,
     reply: Mutex<Option<oneshot::Sender<Outcome>>>,
 }
@@ -47,6 +48,12 @@ impl PyRequest {
 
 #[pymethods]
 impl PyRequest {
+    /// What `on_gone` calls it.
+    #[getter]
+    fn id(&self) -> u64 {
+        self.id
+    }
+
     #[getter]
     fn signal(&self) -> PySignal {
         self.batch.signal.into()
@@ -148,14 +155,16 @@ struct PyServer {
 #[pymethods]
 impl PyServer {
     /// Bind and begin to serve; each request becomes an event for `on_request`, each warning one
-    /// for `on_warning`. With `on_question` nobody's body is read before the answer.
+    /// for `on_warning`, and a request whose sender has gone before its answer is an id for
+    /// `on_gone`. With `on_question` nobody's body is read before the answer.
     #[new]
-    #[pyo3(signature = (events, settings, on_request, on_warning, on_question=None))]
+    #[pyo3(signature = (events, settings, on_request, on_gone, on_warning, on_question=None))]
     fn new(
         py: Python<'_>,
         events: &PyEvents,
         settings: &Bound<'_, PyDict>,
         on_request: Py<PyAny>,
+        on_gone: Py<PyAny>,
         on_warning: Py<PyAny>,
         on_question: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -163,9 +172,15 @@ impl PyServer {
         let events = events.0.clone();
         let (calls, target) = (events.clone(), Arc::new(on_request));
         let call = move |call: Call| {
-            let request = PyRequest { batch: call.batch, reply: Mutex::new(Some(call.reply)) };
+            let Call { id, batch, reply } = call;
+            let request = PyRequest { id, batch, reply: Mutex::new(Some(reply)) };
             let payload: Payload = Box::new(|py| Ok(Bound::new(py, request)?.into_any()));
             calls.push(Event { target: target.clone(), payload });
+        };
+        let (leavers, target) = (events.clone(), Arc::new(on_gone));
+        let gone = move |id: u64| {
+            let payload: Payload = Box::new(move |py| Ok(id.into_pyobject(py)?.into_any()));
+            leavers.push(Event { target: target.clone(), payload });
         };
         let (warnings, target) = (events.clone(), Arc::new(on_warning));
         let warn = move |text: String| {
@@ -182,7 +197,13 @@ impl PyServer {
             };
             Box::new(ask) as Box<dyn Fn(Question) + Send + Sync>
         });
-        let handlers = Handlers { call: Box::new(call), question, warn: Box::new(warn) };
+        let handlers = Handlers {
+            call: Box::new(call),
+            gone: Box::new(gone),
+            question,
+            warn: Box::new(warn),
+            load: events.load.clone(),
+        };
         let server = py.detach(|| Server::start(endpoint, settings, handlers)).map_err(
             |error| match error.raw_os_error() {
                 Some(errno) => PyOSError::new_err((errno, error.to_string())),
@@ -203,7 +224,7 @@ impl PyServer {
         Ok(self.server.socket()?.into_raw_fd())
     }
 
-    /// How many requests never reached `on_request`: (refused for want of memory, invalid).
+    /// How many requests never reached `on_request`: (refused, invalid).
     fn turned_away(&self) -> (u64, u64) {
         use std::sync::atomic::Ordering::Relaxed;
         let counts = &self.server.door().counts;

@@ -124,18 +124,21 @@ impl PyCall {
     }
 }
 
-/// Run a request; its result goes to the target through the events.
+/// Run a request of so many bytes; its result goes to the target through the events.
 fn start<T>(
     events: &Arc<Events<Event>>,
     target: Py<PyAny>,
+    bytes: usize,
     request: impl Future<Output = T> + Send + 'static,
 ) -> PyCall
 where
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
     let events = events.clone();
+    let away = events.load.away(bytes);
     let task = runtime::handle().spawn(async move {
         let result = request.await;
+        drop(away);
         events.push(Event {
             target: Arc::new(target),
             payload: Box::new(move |py| result.into_bound_py_any(py)),
@@ -221,7 +224,8 @@ impl PyGrpcClient {
         let timeout = seconds("timeout", timeout)?;
         let client = self.client.clone();
         let send = client.send(batch.0.clone(), timeout, extra);
-        Ok(start(&self.events, target, async move { PyOutcome(send.await) }))
+        let bytes = batch.0.data.len();
+        Ok(start(&self.events, target, bytes, async move { PyOutcome(send.await) }))
     }
 
     /// What is wrong with an endpoint, continuing a sentence that begins with its name.
@@ -313,7 +317,8 @@ impl PyHttpClient {
         let extra = self::headers(&headers.unwrap_or_default())?;
         let timeout = seconds("timeout", timeout)?;
         let send = self.client.clone().send(batch.0.clone(), timeout, extra);
-        Ok(start(&self.events, target, async move { PyOutcome(send.await) }))
+        let bytes = batch.0.data.len();
+        Ok(start(&self.events, target, bytes, async move { PyOutcome(send.await) }))
     }
 
     /// Send a body; `target(Answer)` follows whatever its status, or `target(Outcome)` without one.
@@ -330,9 +335,9 @@ impl PyHttpClient {
         let uri = uri("url", url)?;
         let extra = self::headers(&headers)?;
         let timeout = seconds("timeout", timeout)?;
-        let body = Bytes::from_owner(body);
+        let (bytes, body) = (body.len(), Bytes::from_owner(body));
         let post = self.client.clone().post(uri, extra, body, timeout, limit);
-        Ok(start(&self.events, target, async move {
+        Ok(start(&self.events, target, bytes, async move {
             match post.await {
                 Ok(answer) => Reply::Answer(PyAnswer(answer)),
                 Err(outcome) => Reply::Outcome(PyOutcome(outcome)),

@@ -1,0 +1,221 @@
+"""Twice what a collector can take, for as long as wanted: does it go on doing what it can?
+
+``python benchmarks/overload.py [--seconds 60] [--spans 20] [--collectors heliograph,go]
+[--modes delivered] [--write]``. First the peak: as much as senders with a few requests in flight
+get taken. Then senders make requests by the clock at twice that, each sent again when it is told
+to be; they hold at most a second's worth and shed the rest, as SDKs do. Printed are, for each ten
+seconds, spans a second at the sink as a share of the peak, and the resident size; then how long a
+refusal took (waiting for a free stream of the client's own connection is not counted), and what
+delays were told. The collector has one core, the senders and the sink share the other, so that
+neither side's hunger is the other's limit; both collectors get the same. Requests are small,
+because then refusing costs most beside taking. ``--write`` puts the table into RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import harness
+from modes import (
+    DELIVERED,
+    GO,
+    GO_MEMORY,
+    GO_PLAIN,
+    OURS,
+    SPILL,
+    Ends,
+    Mode,
+    command,
+    configuration,
+)
+from table import record, table
+
+MIB = 2**20
+STEP = 10.0
+"""Seconds of one figure."""
+CONNECTIONS = 4
+MODES = (DELIVERED, SPILL, GO_PLAIN, GO_MEMORY)
+HEADINGS = (
+    *("collector", "mode", "peak k spans/s", "of peak: mean", "worst 10 s"),
+    *("refused/s", "refusal p50 ms", "p99", "max", "told p50 s", "min-max", "MiB", "note"),
+)
+
+
+@dataclass
+class Course:
+    """What one collector did."""
+
+    mode: Mode
+    peak: float
+    """Spans a second at the sink when senders wait for their answers."""
+    rates: list[float] = field(default_factory=list)
+    """The same under overload, for each step."""
+    resident: list[int] = field(default_factory=list)
+    """Bytes, at the end of each step."""
+    report: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cores: tuple[float, float] = (0.0, 0.0)
+    """CPU-seconds a second of the collector, and of the senders."""
+
+    def shares(self) -> list[float]:
+        return [rate / self.peak for rate in self.rates]
+
+    def cells(self) -> list[str]:
+        refuse, told = self.report["refuse_ms"], self.report["told_ms"]
+        spread = f"{told['min'] / 1e3:.2f}-{told['max'] / 1e3:.2f}"
+        unanswered = self.report["unanswered"]
+        return [
+            self.mode.collector,
+            self.mode.name,
+            f"{self.peak / 1e3:.0f}",
+            f"{statistics.mean(self.shares()):.0%}",
+            f"{min(self.shares()):.0%}",
+            f"{self.report['refused'] / self.seconds:,.0f}",
+            f"{refuse['p50']:.1f}",
+            f"{refuse['p99']:.1f}",
+            f"{refuse['max']:.0f}",
+            f"{told['p50'] / 1e3:.2f}",
+            spread if told["count"] else "",
+            f"{self.resident[0] / MIB:.0f}-{max(self.resident) / MIB:.0f}",
+            f"{unanswered:,} gave up waiting" if unanswered else "",
+        ]
+
+
+class Bench:
+    """A sink, a collector, and whoever sends, each on its core."""
+
+    def __init__(self, mode: Mode, folder: Path, stack: ExitStack, options: Any) -> None:
+        self._folder = folder
+        self._options = options
+        cores = sorted(os.sched_getaffinity(0))
+        self._cores = {cores[-1]} if len(cores) > 1 else set(cores)
+        self.sink = stack.enter_context(harness.sink(folder / "sink.log"))
+        os.sched_setaffinity(self.sink.process.pid, self._cores)
+        self.ends = Ends(harness.free_port(), harness.free_port(), [self.sink.grpc])
+        config = folder / "collector.yaml"
+        config.write_text(configuration(mode, self.ends, folder, limit_mib=options.limit))
+        state = folder / "state"
+        state.mkdir()
+        words = ["taskset", "-c", cores[0], *command(mode, config)]
+        log = folder / "collector.log"
+        starting = harness.running(words, log, HELIOGRAPH_STATE_DIR=str(state), GOMAXPROCS="1")
+        self.collector = stack.enter_context(starting)
+        self.collector.ready(self.ends.grpc)
+
+    def herd(self, *options: str | float) -> harness.Herd:
+        target = ("--target", f"127.0.0.1:{self.ends.grpc}", "--connections", CONNECTIONS)
+        words = (*target, "--spans", self._options.spans, "--streams", 1000, *options)
+        herd = harness.Herd(self._folder / "herd.log", *words)
+        os.sched_setaffinity(herd.process.pid, self._cores)
+        return herd
+
+    def spans(self) -> int:
+        return self.sink.stats()["spans"]
+
+
+def steps(seconds: float, length: float) -> Iterator[float]:
+    """Sleep through so many seconds; yield how long each step really was."""
+    began = time.monotonic()
+    while (now := time.monotonic()) - began < seconds - 0.01:
+        time.sleep(min(length, seconds - (now - began)))
+        yield time.monotonic() - now
+
+
+def peak(bench: Bench, seconds: float) -> float:
+    """The best of three steps."""
+    herd = bench.herd("--inflight", 8, "--sender", 1)
+    time.sleep(1)
+    rates, before = [], bench.spans()
+    for length in steps(seconds, seconds / 3):
+        now = bench.spans()
+        rates.append((now - before) / length)
+        before = now
+    herd.finish(10)
+    return max(rates)
+
+
+def run(mode: Mode, options: Any) -> Course:
+    with tempfile.TemporaryDirectory(prefix="overload-") as name, ExitStack() as stack:
+        bench = Bench(mode, Path(name), stack, options)
+        course = Course(mode, peak(bench, options.peak_seconds))
+        rate = 2 * course.peak
+        backlog = int(rate / options.spans)
+        herd = bench.herd("--rate", rate, "--backlog", backlog, "--sender", 2)
+        cpu = bench.collector.cpu(), herd.process.cpu()
+        before = bench.spans()
+        for length in steps(options.seconds, min(STEP, options.seconds)):
+            now = bench.spans()
+            course.rates.append((now - before) / length)
+            course.resident.append(resident(bench.collector.pid))
+            course.seconds += length
+            before = now
+            say(course, herd)
+        spent = bench.collector.cpu() - cpu[0], herd.process.cpu() - cpu[1]
+        course.cores = (spent[0] / course.seconds, spent[1] / course.seconds)
+        herd.process.child.terminate()
+        herd.process.child.terminate()
+        course.report = herd.finish(0)
+        return course
+
+
+def resident(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"process {pid} has ended")
+
+
+def say(course: Course, herd: harness.Herd) -> None:
+    told = herd.latest()
+    share, size = course.shares()[-1], course.resident[-1] / MIB
+    print(
+        f"{course.mode} {course.seconds:4.0f} s: {share:4.0%} of {course.peak / 1e3:.0f} k spans/s"
+        f", {size:.0f} MiB, refused {told.get('refused', 0):,}, shed {told.get('shed', 0):,}, "
+        f"gave up {told.get('unanswered', 0):,}",
+        file=sys.stderr,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--peak-seconds", type=float, default=9)
+    parser.add_argument("--spans", type=int, default=20, help="in a request")
+    parser.add_argument("--limit", type=int, default=256, help="limit_mib")
+    parser.add_argument("--collectors", default=f"{OURS},{GO}")
+    parser.add_argument("--modes", default="delivered,no queue,memory queue")
+    parser.add_argument("--write", action="store_true", help="record the table in RESULTS.md")
+    options = parser.parse_args()
+    harness.build_native()
+    collectors, modes = options.collectors.split(","), options.modes.split(",")
+    chosen = [mode for mode in MODES if mode.collector in collectors and mode.name in modes]
+    courses = [run(mode, options) for mode in chosen]
+    text = table(HEADINGS, [course.cells() for course in courses], 2)
+    lines = [
+        f"{course.mode}: the collector took {course.cores[0]:.2f} cores, "
+        f"the senders {course.cores[1]:.2f}"
+        for course in courses
+    ]
+    print(text, *lines, sep="\n")
+    if options.write:
+        setting = (
+            f"`benchmarks/overload.py --seconds {options.seconds:g} --spans {options.spans}`: "
+            "requests at twice the peak,\nsent again when told, for so long. The collector has one "
+            "core, senders and sink share the other.\n\n"
+        )
+        record("Overload", setting + text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
