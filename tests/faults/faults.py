@@ -95,7 +95,12 @@ def run(fault: Fault, mode: Mode, scale: Scale, folder: Path, patience: float = 
         inflight = () if fault.rate else ("--inflight", CROWD // fault.spans)
         stage.load("--spans", fault.spans, *inflight, rate=fault.rate)
         stage.flowing()
-        note = fault.act(stage, scale)
+        try:
+            note = fault.act(stage, scale)
+        except TimeoutError as error:
+            if mode.collector == OURS:
+                raise
+            note = str(error)
         if fault.kills and mode.forgets:
             patience = FORGOTTEN
         return stage.row(fault.name, note=note or "", patience=patience)

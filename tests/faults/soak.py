@@ -2,7 +2,7 @@
 
 ``make soak SOAK="[--faults away,bombs] [--collectors heliograph,go] [--modes spill] [--short]
 [--jobs 2] [--write]"`` prints each row when it is there and the table at the end; exits
-with 1 when ours lost something or went beyond its memory. ``--write`` puts the table into
+with 1 when ours lost something or went beyond its memory. ``--write`` puts each row into
 benchmarks/RESULTS.md, replacing the rows of the same fault and mode and keeping the others, so
 that it can be run in parts. Two at a time is right for two cores: the load is moderate.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,7 @@ def main() -> int:
     ]
     rows: list[Row] = []
     wrong: list[str] = []
+    writing = threading.Lock()
 
     def one(case: tuple[Fault, Mode]) -> None:
         fault, mode = case
@@ -95,6 +97,9 @@ def main() -> int:
         print(f"{fault.name}, {mode} ({took}): {told}", flush=True)
         if isinstance(row, Row):
             rows.append(row)
+            if options.write:
+                with writing:
+                    write([row.cells()], scale)
         problem = fault.wrong(row) if isinstance(row, Row) else row
         if mode.collector == OURS and problem:
             wrong.append(f"{fault.name}, {mode}: {problem}")
@@ -103,8 +108,6 @@ def main() -> int:
         list(pool.map(one, chosen))
     cells = [row.cells() for row in rows]
     print("\n" + table(HEADINGS, sorted(cells, key=place), LEFT), flush=True)
-    if options.write:
-        write(cells, scale)
     print("\n".join(wrong) or "ours lost nothing and kept its bounds", flush=True)
     return bool(wrong)
 
