@@ -112,6 +112,8 @@ def configuration(
     }
     if mode.collector == OURS:
         service["journal"] = {"max_size_mib": cap_mib, **mode.journal}
+        # Whoever waits for a line of the log must not miss it among others like it.
+        service["telemetry"]["logs"] = {"sampling": {"enabled": False}}
     document = {
         "receivers": {
             "otlp": {
