@@ -40,13 +40,18 @@ class Alarms:
         self._set: dict[int, tuple[float, Callable[[], object]]] = {}
         self._serial = 0
         self._sweeper: asyncio.Task[None] | None = None
+        self._next = 0.0
+        """When the sweeper looks next."""
 
     def at(self, due: float, call: Callable[[], object]) -> int:
         """Call when the clock has reached ``due``; return what `off` takes."""
         self._serial += 1
         self._set[self._serial] = (due, call)
-        if self._sweeper is None:
+        if self._sweeper is None or due < self._next - self._tick:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
             self._sweeper = asyncio.create_task(self._sweep())
+            self._next = self._clock.monotonic()
         return self._serial
 
     def off(self, alarm: int) -> None:
@@ -77,9 +82,13 @@ class Alarms:
 
     async def _sweep(self) -> None:
         while self._set:
-            await self._clock.sleep(self._tick)
             now = self._clock.monotonic()
+            earliest = min(due for due, _ in self._set.values())
+            self._next = max(earliest, now + self._tick)
+            await self._clock.sleep(self._next - now)
+            self._next = now = self._clock.monotonic()
             for alarm, (due, call) in list(self._set.items()):
                 if due <= now and self._set.pop(alarm, None) is not None:
                     call()
-        self._sweeper = None
+        if self._sweeper is asyncio.current_task():
+            self._sweeper = None
