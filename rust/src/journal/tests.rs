@@ -282,6 +282,39 @@ fn full_drops_the_oldest_when_told_to() {
     assert!(!opened.said.lock().unwrap().is_empty());
 }
 
+/// Bytes of a request, which know when nobody has them any more.
+struct Owned(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Relaxed);
+    }
+}
+
+#[test]
+fn what_is_written_is_let_go() {
+    let scratch = Scratch::new();
+    let opened = open(&scratch.0);
+    let reader = opened.journal.reader("one");
+    let held = Arc::new(AtomicUsize::new(0));
+    for value in 0..300 {
+        let data = batch(value, 100_000).data.to_vec();
+        held.fetch_add(data.len(), Relaxed);
+        let data = Bytes::from_owner(Owned(data, held.clone()));
+        let batch = Batch::from_wire(Signal::Traces, data, Context::empty()).unwrap();
+        opened.append(reader, &batch, true, false).unwrap();
+        drop(batch);
+        assert!(held.load(Relaxed) < 5 << 20, "after {value}");
+    }
+    until(|| held.load(Relaxed) == 0);
+}
+
 #[test]
 fn one_process_at_a_time() {
     let scratch = Scratch::new();

@@ -19,6 +19,12 @@ use crate::wire::{Batch, Context};
 /// Time between two looks at what has changed, where the policy does not say.
 const TICK: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 200 });
 
+/// Bytes of batches, and how long, that a copy on disk is offered to other readers: a fan-out's
+/// branches come together, or when they have waited for an exporter. Nobody can tell whether one
+/// will come, since others may hold the bytes for reasons of their own.
+const MOST_RECENT: usize = 4 << 20;
+const RECENTLY: Duration = Duration::from_secs(2);
+
 /// Parts of a position that goes with every append; a larger one waits for the next tick.
 const FEW: usize = 64;
 
@@ -62,6 +68,7 @@ pub(super) struct Job {
 
 /// A batch in the active segment that others may still append.
 pub(super) struct Recent {
+    since: Instant,
     data: Bytes,
     context: Arc<Context>,
     offset: u32,
@@ -231,7 +238,7 @@ impl Writer {
         }
         let shared = self.shared.clone();
         let mut group = Group::default();
-        self.recent.retain(|recent| !recent.data.is_unique());
+        self.forget();
         let recent = self.recent.len();
         let good = {
             let state = &mut shared.lock().state;
@@ -266,6 +273,18 @@ impl Writer {
         }
     }
 
+    /// Let go of batches that hardly anybody will append any more.
+    fn forget(&mut self) {
+        let mut bytes = 0;
+        let newest = self.recent.iter().rev().take_while(|recent| {
+            bytes += recent.data.len();
+            bytes <= MOST_RECENT && recent.since.elapsed() < RECENTLY
+        });
+        let kept = newest.count();
+        self.recent.drain(..self.recent.len() - kept);
+        self.recent.retain(|recent| !recent.data.is_unique());
+    }
+
     /// Add a job to a group that will be written at `good`.
     fn put(&mut self, group: &mut Group, good: u64, state: &mut State, job: Job) {
         let reader = &state.readers[job.append.reader];
@@ -292,7 +311,8 @@ impl Writer {
         group.push(data.clone());
         if let Ok(offset) = u32::try_from(from) {
             let (data, context) = (batch.data.clone(), batch.context.clone());
-            self.recent.push(Recent { data, context, offset, entry: *entry });
+            let since = Instant::now();
+            self.recent.push(Recent { since, data, context, offset, entry: *entry });
         }
         group.jobs.push((job, from, good + group.length));
     }
@@ -387,7 +407,7 @@ impl Writer {
     /// What is done from time to time.
     fn tick(&mut self) {
         self.ticked = Instant::now();
-        self.recent.retain(|recent| !recent.data.is_unique());
+        self.forget();
         let idle = !std::mem::take(&mut self.busy);
         let shared = self.shared.clone();
         let (dirty, drained, active) = {
