@@ -238,8 +238,27 @@ def answers() -> Iterator[tuple[str, bytes]]:
     yield "answer", ok + b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
 
 
+def record(kind: int, payload: bytes) -> bytes:
+    return bytes([kind, len(payload)]) + payload
+
+
+def journals() -> Iterator[tuple[str, bytes]]:
+    number, name = (1).to_bytes(4, "little"), b"otlp/a"
+    reader = number + len(name).to_bytes(2, "little") + name
+    position = number + (7).to_bytes(8, "little") + bytes(8)
+    # flags and signal, one reader, items, time, sizes, length of the context
+    for signal in range(4):
+        head = bytes([signal, 0]) + (1).to_bytes(2, "little") + (3).to_bytes(4, "little")
+        head += (10**18).to_bytes(8, "little") + (5).to_bytes(4, "little") * 2 + bytes(4)
+        pieces = [record(3, reader), record(1, head + number + b"12345"), record(4, position)]
+        pieces.append(record(5, number + reader + position[4:]))
+        yield "journal", b"\x01" + b"".join(pieces)
+        yield "journal", b"\x01" + pieces[signal]
+    yield "journal", b"\x00HGJRNAL\n" + bytes(60)
+
+
 def main(folder: Path) -> None:
-    for source in (wire, json, values, texts, packed, bodies, h1, grpc, answers):
+    for source in (wire, json, values, texts, packed, bodies, h1, grpc, answers, journals):
         for target, data in source():
             place = folder / target
             place.mkdir(parents=True, exist_ok=True)

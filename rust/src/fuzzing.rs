@@ -2,12 +2,13 @@
 //! does not hold. `fuzz/` drives them with libFuzzer; here the committed inputs are run as tests.
 
 use crate::edges::{self, client, server};
+use crate::journal;
 use crate::wire::fuzz as wire;
 
 /// A target's name, which is its corpus' folder, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("scan", wire::scan),
     ("project", wire::project),
     ("cut", wire::cut::cut),
@@ -22,6 +23,7 @@ pub const TARGETS: [Target; 14] = [
     ("frames", server::fuzz::frames),
     ("server", server::fuzz::server),
     ("answer", client::fuzz::answer),
+    ("journal", journal::fuzz::journal),
 ];
 
 #[cfg(test)]
@@ -62,5 +64,6 @@ mod tests {
 
     tests! {
         scan project cut edit json wire_json path value loki decompress body frames server answer
+        journal
     }
 }

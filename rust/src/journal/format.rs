@@ -349,7 +349,7 @@ fn begin(out: &mut Vec<u8>, kind: Kind) -> usize {
 }
 
 /// Write length and checksum of the record that began at `start`; `more` follows what is in `out`.
-fn finish(out: &mut [u8], start: usize, more: &[u8]) {
+pub(super) fn finish(out: &mut [u8], start: usize, more: &[u8]) {
     let length = (out.len() - start - FRAME + more.len()) as u32;
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     let checksum = checksum(&length.to_le_bytes(), &[&out[start + 8..], more]);

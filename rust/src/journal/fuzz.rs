@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use super::format::{self, Fault, Head, Record};
+use super::format::{self, FRAME, Fault, HEADER, Head, Record, finish, put_header};
 use super::read::{Source, load, scan};
 use super::recover::{Found, Positions, Recovery, take, walk};
 use super::state::{Aim, State};
@@ -22,6 +22,38 @@ impl Source for &[u8] {
     fn size(&self) -> Result<u64, Fault> {
         Ok(self.len() as u64)
     }
+}
+
+/// The least that an entry or a reader takes.
+const LEAST: usize = 4;
+
+pub fn journal(input: &[u8]) {
+    let Some((steer, data)) = input.split_first() else { return };
+    let file = if steer % 2 == 0 { data.to_vec() } else { sealed(data) };
+    let waiting = recover_bytes(&file);
+    assert!(waiting <= (file.len() / LEAST) as u64);
+    assert_eq!(recover_bytes(&file), waiting);
+    let cut = file.len() * usize::from(*steer) / 256;
+    assert!(recover_bytes(&file[..cut]) <= (cut / LEAST) as u64);
+    if file.len() < HEADER as usize + FRAME {
+        assert_eq!(waiting, 0);
+    }
+}
+
+/// A file whose checksums are right, out of pieces: kind, length, payload.
+fn sealed(mut data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_header(&mut out, 1, 1);
+    while let Some(([kind, length], rest)) = data.split_first_chunk::<2>() {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME - 1]);
+        out.push(kind % 7);
+        out.extend_from_slice(payload);
+        finish(&mut out, start, &[]);
+        data = rest;
+    }
+    out
 }
 
 /// Recover one segment and take all that waits in it; return how much that was.

@@ -10,6 +10,8 @@
 
 mod clean;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod ranges;
 mod read;
 pub mod recover;
