@@ -74,18 +74,16 @@ def measure(mode: Mode, protocol: str, spans: int, seconds: float) -> Cost:
         target = ("--target", f"127.0.0.1:{port}", "--protocol", protocol, "--spans", spans)
         # As many as come again in time to keep it busy.
         herd = harness.Herd(
-            folder / "herd.log", *target, "--inflight", 500, "--sender", 2, "--streams", 200
+            folder / "herd.log", *target, "--inflight", 100, "--sender", 2, "--streams", 200
         )
         stack.callback(herd.process.child.kill)
-        time.sleep(1.5)
-        refused, cpu, began = herd.latest()["refused"], collector.cpu(), time.monotonic()
+        cpu, began = collector.cpu(), time.monotonic()
         time.sleep(seconds)
-        spent, length = collector.cpu() - cpu, time.monotonic() - began
-        latest = herd.latest()
-        count = latest["refused"] - refused
         herd.process.child.terminate()
         herd.process.child.terminate()
         report = herd.finish(0)
+        spent, length = collector.cpu() - cpu, time.monotonic() - began
+        count = report["refused"]
         return Cost(1e6 * spent / max(count, 1), count / length, report)
 
 
