@@ -575,6 +575,49 @@ def encode_spans(spans: Iterable[Any]) -> Batch:
     Raises: AttributeError and others when an object is no such span.
     """
 
+def encode_logs(records: Iterable[Any]) -> Batch:
+    """Encode `ReadableLogRecord`s, grouped by resource and scope.
+
+    Raises: AttributeError and others when an object is no such record.
+    """
+
+@final
+class LogRoute:
+    """The processors of a logger provider, as its loggers see them."""
+
+    def __new__(cls) -> LogRoute: ...
+    def lead(self, queues: list[ExportQueue] | None) -> None:
+        """Send records to these queues; with None, processors want objects."""
+
+@final
+class LogRecorder:
+    """Writes the records of one scope into the queues of a route.
+
+    What takes a record returns False where processors want objects.
+    """
+
+    def __new__(
+        cls, scope: Scope, route: LogRoute, count: int | None, length: int | None
+    ) -> LogRecorder: ...
+    def take(self, record: Any, attributes: Any) -> bool:
+        """Take a record of the API with these attributes."""
+
+    def emit(
+        self,
+        timestamp: int | None,
+        observed: int | None,
+        context: Any,
+        severity_number: Any,
+        severity_text: str | None,
+        body: Any,
+        attributes: Any,
+        event_name: str | None,
+    ) -> bool:
+        """Take what a program says; the ids come from the context, or the current one."""
+
+    def log(self, fields: dict[str, Any], body: Any, more: Any) -> bool:
+        """Take a record of `logging`: its fields, its body, and attributes beside its own."""
+
 class SpanBase:
     """What our spans have in common."""
 
@@ -711,7 +754,7 @@ class ExportQueue:
         """Return the oldest complete request; with ``all`` also one that is not."""
 
     def add(self, span: Any) -> None:
-        """Append a `ReadableSpan`."""
+        """Append a `ReadableSpan`, or a `ReadableLogRecord` where the queue's signal is logs."""
 
     def take_objects(self, *, all: bool) -> list[Any]:
         """Return the spans of a request, of a queue of objects; empty when there is none."""

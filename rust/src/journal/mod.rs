@@ -10,8 +10,6 @@
 
 mod clean;
 pub mod format;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzz;
 mod ranges;
 mod read;
 pub mod recover;

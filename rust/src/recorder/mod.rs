@@ -5,6 +5,7 @@ pub mod attributes;
 pub mod clock;
 pub mod fork;
 pub mod ids;
+pub mod log;
 pub mod metrics;
 pub mod queue;
 pub mod scope;

@@ -58,7 +58,9 @@ impl Queue {
     /// Append an item, which `write` adds as a field 2; return whether a request is complete by it.
     pub fn push(&mut self, scope: &Arc<Scope>, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let groups = &mut self.open.groups;
-        let found = groups.iter().rposition(|group| Arc::ptr_eq(&group.scope, scope));
+        let same = |group: &Group| Arc::ptr_eq(&group.scope, scope);
+        let like = |group: &Group| group.scope.is_like(scope);
+        let found = groups.iter().rposition(same).or_else(|| groups.iter().rposition(like));
         let at = found.unwrap_or_else(|| {
             let items = self.spare.pop().unwrap_or_default();
             groups.push(Group { scope: scope.clone(), items });

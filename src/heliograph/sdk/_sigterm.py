@@ -43,7 +43,8 @@ def _flush_and_end(number: int, frame: FrameType | None) -> None:
 def _providers() -> Iterator[Any]:
     """The program's providers, and those of ours that are not global."""
     known = [trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()]
-    ours = sys.modules.get("heliograph.sdk.trace._provider")
-    if ours is not None:
-        known += [one for one in list(ours.LIVING) if one not in known]
+    for signal_name in ("trace", "logs"):
+        ours = sys.modules.get(f"heliograph.sdk.{signal_name}._provider")
+        if ours is not None:
+            known += [one for one in list(ours.LIVING) if one not in known]
     yield from known

@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,
     attach,
+    create_key,
     detach,
     set_value,
 )
@@ -22,6 +24,14 @@ _log = logging.getLogger("heliograph.sdk")
 
 PATIENCE = 2.0
 """Seconds without anything being exported after which an exiting program waits no longer."""
+
+EXPORTING = create_key("heliograph-exporting")
+"""Stands in the context of what exports; what that logs is not exported in turn."""
+
+
+def attach_exporting() -> Any:
+    """Make a context in which an exporter runs; return the token."""
+    return attach(set_value(EXPORTING, True, set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)))
 
 
 class _Ticket:
@@ -81,7 +91,7 @@ class Worker:
             self._thread = thread
 
     def _run(self) -> None:
-        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        attach_exporting()
         while True:
             try:
                 ticket = self._calls.get(timeout=self._delay)
@@ -118,7 +128,7 @@ class Worker:
             return True
         self._stopped = last
         if self._thread is None or not self._thread.is_alive():
-            token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+            token = attach_exporting()
             try:
                 return self._all(everything=True)
             finally:
@@ -137,7 +147,11 @@ class Worker:
             return True
         self._stopped = True
         if self._thread is None or not self._thread.is_alive():
-            return self._all(everything=True)
+            token = attach_exporting()
+            try:
+                return self._all(everything=True)
+            finally:
+                detach(token)
         ticket = _Ticket(last=True)
         self._calls.put(ticket)
         end = time.monotonic() + most

@@ -26,6 +26,7 @@ pub struct Api {
     pub kinds: Vec<Py<PyAny>>,
     pub non_recording: Py<PyAny>,
     helpers: Py<PyModule>,
+    exporting: Py<PyAny>,
 }
 
 impl Api {
@@ -68,6 +69,7 @@ impl Api {
                 .collect::<PyResult<_>>()?,
             non_recording: class("NonRecordingSpan")?,
             helpers: py.import("heliograph.sdk.trace._helpers")?.unbind(),
+            exporting: py.import("heliograph.sdk._worker")?.getattr("EXPORTING")?.unbind(),
         })
     }
 
@@ -81,6 +83,12 @@ impl Api {
 
     pub fn current<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.get.bind(py).call0()
+    }
+
+    /// Whether what runs in this context exports.
+    pub fn is_exporting(&self, context: &Bound<'_, PyAny>) -> bool {
+        let context = context.cast::<PyDict>();
+        context.is_ok_and(|context| context.contains(&self.exporting).unwrap_or(false))
     }
 
     /// Make a context like `current` with this span; return the token.

@@ -3,6 +3,7 @@
 mod api;
 mod current;
 mod held;
+mod logs;
 mod queue;
 mod readable;
 mod span;
@@ -26,6 +27,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::PyRoute>()?;
     module.add_class::<queue::PyScope>()?;
     module.add_class::<tracer::PyTracer>()?;
+    module.add_class::<logs::PyLogRoute>()?;
+    module.add_class::<logs::PyLogRecorder>()?;
+    module.add_function(wrap_pyfunction!(logs::encode_logs, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
     module.add_function(wrap_pyfunction!(hold_time, module)?)?;
     module.add_function(wrap_pyfunction!(forget, module)?)?;

@@ -255,19 +255,21 @@ impl PyQueue {
         taken.unwrap_or_default()
     }
 
-    /// Append a `ReadableSpan`.
+    /// Append a `ReadableSpan`, or a `ReadableLogRecord` where this queue's signal is logs.
     fn add(&self, py: Python<'_>, span: &Bound<'_, PyAny>) -> PyResult<()> {
         if self.as_objects {
             self.settle(py, || self.push_object(py, span));
             return Ok(());
         }
-        if let Some(native) = super::readable::untouched(span) {
+        let is_log = matches!(self.signal, PySignal::Logs);
+        if !is_log && let Some(native) = super::readable::untouched(span) {
             PySpan::hand_over(&native, self);
             return Ok(());
         }
         let scope = super::readable::scope_of(span)?;
         let mut item = Vec::new();
-        super::readable::put(&mut item, span)?;
+        let put = if is_log { super::logs::put } else { super::readable::put };
+        put(&mut item, span)?;
         self.settle(py, || self.push(py, &scope, item.len(), |out| out.extend_from_slice(&item)));
         Ok(())
     }

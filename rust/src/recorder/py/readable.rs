@@ -48,7 +48,7 @@ pub fn scope_of(span: &Bound<'_, PyAny>) -> PyResult<Arc<Scope>> {
     Ok(Arc::new(make_scope((&resource.0, &resource.1), scope)))
 }
 
-fn optional_text(object: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+pub fn optional_text(object: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
     let found = object.getattr(name)?;
     if found.is_none() {
         return Ok(String::new());
@@ -56,12 +56,12 @@ fn optional_text(object: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
     Ok(with_text(&text(&found)?, str::to_string))
 }
 
-fn number(object: &Bound<'_, PyAny>, name: &str) -> usize {
+pub fn number(object: &Bound<'_, PyAny>, name: &str) -> usize {
     object.getattr(name).and_then(|found| found.extract()).unwrap_or(0)
 }
 
 /// The attributes as they are held, which are quicker to read than a view of them.
-fn attributes_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub fn attributes_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     match object.getattr_opt(intern!(object.py(), "_attributes"))? {
         Some(found) => Ok(found),
         None => object.getattr(intern!(object.py(), "attributes")),
@@ -135,11 +135,20 @@ pub fn put(out: &mut Vec<u8>, span: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Encode `ReadableSpan`s as one batch, grouped by resource and scope.
 #[pyfunction]
 pub fn encode_spans(spans: &Bound<'_, PyAny>) -> PyResult<PyBatch> {
+    encode(spans, Signal::Traces, put)
+}
+
+/// Encode items as one batch; `put` writes each as a field 2.
+pub fn encode(
+    items: &Bound<'_, PyAny>,
+    signal: Signal,
+    put: impl Fn(&mut Vec<u8>, &Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<PyBatch> {
     let mut groups: Vec<Group> = Vec::new();
     let mut count = 0;
-    for span in spans.try_iter()? {
-        let span = span?;
-        let scope = scope_of(&span)?;
+    for item in items.try_iter()? {
+        let item = item?;
+        let scope = scope_of(&item)?;
         let found = groups
             .iter()
             .rposition(|group| Arc::ptr_eq(&group.scope, &scope) || group.scope.is_like(&scope));
@@ -147,9 +156,9 @@ pub fn encode_spans(spans: &Bound<'_, PyAny>) -> PyResult<PyBatch> {
             groups.push(Group { scope, items: Vec::new() });
             groups.len() - 1
         });
-        put(&mut groups[at].items, &span)?;
+        put(&mut groups[at].items, &item)?;
         count += 1;
     }
     let data = request(&groups).into();
-    Ok(PyBatch(Batch { signal: Signal::Traces, data, items: count, context: Context::empty() }))
+    Ok(PyBatch(Batch { signal, data, items: count, context: Context::empty() }))
 }

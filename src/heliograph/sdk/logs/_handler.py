@@ -1,0 +1,139 @@
+"""`logging` as a source of log records."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry import _logs as api
+from opentelemetry.context import get_value
+
+from heliograph.sdk._worker import EXPORTING
+from heliograph.sdk.logs._provider import Logger
+from heliograph.sdk.logs._records import exception_fields
+
+FLUSH = 2000
+"""Milliseconds that flushing the handler may take, as `logging` does at exit."""
+
+_PLAIN = (type(None), bool, bytes, int, float, Sequence, Mapping)
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+
+_TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+
+def _severity(level: int) -> int:
+    if level < 10:
+        return 0
+    return 24 if level > 53 else level // 10 * 4 + 1 + min(level % 10, 3)
+
+
+class LoggingHandler(logging.Handler):
+    """Emits what a program logs, each of its loggers as a scope of its own.
+
+    Records carry the ids of the current span, where they were logged (``code.*``), the exception
+    (``exception.*``), and what was passed as ``extra``. With a formatter the body is what that
+    makes of the record, else the message, or the object that was logged in its place.
+
+    What exporters log is not taken. Where no other handler would show a warning, Python's handler
+    of last resort still does.
+    """
+
+    def __init__(
+        self, level: int = logging.NOTSET, logger_provider: api.LoggerProvider | None = None
+    ) -> None:
+        super().__init__(level)
+        self._logger_provider = logger_provider or api.get_logger_provider()
+        self._loggers: dict[str, Logger] = {}
+        self._here = threading.local()
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Take a record that passes the filters, without the lock that other handlers need."""
+        passed: Any = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Emit a record; what goes wrong is said as `logging.Handler.handleError` does."""
+        try:
+            if record.levelno >= logging.WARNING:
+                self._show(record)
+            logger = self._loggers.get(record.name)
+            info = record.exc_info
+            more = None if not info or info[1] is None else exception_fields(info[1])
+            if logger is None or (
+                logger._is_enabled()
+                and not logger.recorder.log(record.__dict__, self._body(record), more)
+            ):
+                self._emit_slowly(record, more)
+        except Exception:
+            self.handleError(record)
+
+    def _body(self, record: logging.LogRecord) -> Any:
+        if self.formatter is not None:
+            return self.format(record)
+        if record.args or isinstance(record.msg, str):
+            return record.getMessage()
+        return record.msg if isinstance(record.msg, _PLAIN) else str(record.msg)
+
+    def _emit_slowly(self, record: logging.LogRecord, more: dict[str, Any] | None) -> None:
+        """Emit as objects. What is logged meanwhile on this thread is dropped."""
+        if getattr(self._here, "busy", False) or get_value(EXPORTING):
+            return
+        self._here.busy = True
+        try:
+            found: Any = self._logger_provider.get_logger(record.name)
+            # A proxy stands for the global provider, until there is one.
+            found = getattr(found, "_logger", found)
+            if isinstance(found, api.NoOpLogger):
+                return
+            if type(found) is Logger:
+                self._loggers[record.name] = found
+                if not found._is_enabled():
+                    return
+                if found.recorder.log(record.__dict__, self._body(record), more):
+                    return
+            found.emit(self._made(record, more))
+        finally:
+            self._here.busy = False
+
+    def _made(self, record: logging.LogRecord, more: dict[str, Any] | None) -> api.LogRecord:
+        attributes = {key: value for key, value in vars(record).items() if key not in _OWN}
+        attributes["code.file.path"] = record.pathname
+        attributes["code.function.name"] = record.funcName
+        attributes["code.line.number"] = record.lineno
+        return api.LogRecord(
+            timestamp=int(record.created * 1e9),
+            severity_text=_TEXTS.get(record.levelname, record.levelname),
+            severity_number=api.SeverityNumber(_severity(record.levelno)),
+            body=self._body(record),
+            attributes=attributes | (more or {}),
+        )
+
+    def _show(self, record: logging.LogRecord) -> None:
+        """Let the handler of last resort show what no handler but this kind would."""
+        last = logging.lastResort
+        if last is None or record.levelno < last.level:
+            return
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        first = True
+        while logger is not None:
+            for handler in logger.handlers:
+                if not isinstance(handler, LoggingHandler):
+                    return
+                if first and handler is not self:
+                    # That one shows it.
+                    return
+                first = False
+            logger = logger.parent if logger.propagate else None
+        if not first:
+            last.handle(record)
+
+    def flush(self) -> None:
+        """Send what the provider holds."""
+        flush = getattr(self._logger_provider, "force_flush", None)
+        if callable(flush):
+            flush(FLUSH)

@@ -1,0 +1,311 @@
+"""Providers and loggers."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import _logs as api
+
+from heliograph._core import LogRecorder, LogRoute, Scope
+from heliograph.sdk.environment_variables import OTEL_SDK_DISABLED
+from heliograph.sdk.logs._limits import LogRecordLimits
+from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
+from heliograph.sdk.logs._records import ReadWriteLogRecord, with_exception
+from heliograph.sdk.resources import Resource
+from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.util.instrumentation import InstrumentationScope
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LogRecord, SeverityNumber
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.util.types import AnyValue, Attributes
+
+_log = logging.getLogger("heliograph.sdk.logs")
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """What a logger configurator says of a scope.
+
+    Spec: Logs SDK, LoggerConfig.
+    """
+
+    is_enabled: bool = True
+
+    @classmethod
+    def default(cls) -> LoggerConfig:
+        """Return what holds when nobody says."""
+        return cls()
+
+
+Configurator = Callable[[InstrumentationScope], Any]
+
+LIVING: weakref.WeakSet[LoggerProvider] = weakref.WeakSet()
+"""Providers that may hold something."""
+
+
+class Logger(api.Logger):
+    """Emits records for one instrumentation scope; made by `LoggerProvider.get_logger`."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        multi_log_record_processor: Any,
+        instrumentation_scope: InstrumentationScope,
+        *,
+        log_record_limits: LogRecordLimits | None = None,
+        _logger_config: Any = None,
+    ) -> None:
+        scope = instrumentation_scope
+        super().__init__(scope.name, scope.version, scope.schema_url, scope.attributes)
+        self._multi_log_record_processor = multi_log_record_processor
+        self._instrumentation_scope = instrumentation_scope
+        self._log_record_limits = log_record_limits or LogRecordLimits()
+        self._logger_config = _logger_config or LoggerConfig()
+        self._set_resource(resource)
+
+    def _set_resource(self, resource: Resource) -> None:
+        scope = self._instrumentation_scope
+        self._resource = resource
+        self.recorder = LogRecorder(
+            Scope(
+                (resource.attributes, resource.schema_url or ""),
+                (scope.name, scope.version or "", scope.attributes or {}, scope.schema_url or ""),
+            ),
+            _route(self._multi_log_record_processor),
+            self._log_record_limits.max_log_record_attributes,
+            self._log_record_limits.max_log_record_attribute_length,
+        )
+
+    def _set_logger_config(self, logger_config: Any) -> None:
+        self._logger_config = logger_config
+
+    def _is_enabled(self) -> bool:
+        return bool(self._logger_config.is_enabled)
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """Whose records these are."""
+        return self._instrumentation_scope
+
+    @property
+    def resource(self) -> Resource:
+        """Who records."""
+        return self._resource
+
+    def enabled(
+        self,
+        *,
+        context: Context | None = None,
+        severity_number: SeverityNumber | None = None,
+        event_name: str | None = None,
+    ) -> bool:
+        """Return whether a record like this would go anywhere."""
+        return self._is_enabled() and bool(
+            self._multi_log_record_processor.enabled(
+                context=context,
+                instrumentation_scope=self._instrumentation_scope,
+                severity_number=severity_number,
+                event_name=event_name,
+            )
+        )
+
+    def emit(
+        self,
+        record: LogRecord | ReadWriteLogRecord | None = None,
+        *,
+        timestamp: int | None = None,
+        observed_timestamp: int | None = None,
+        context: Context | None = None,
+        severity_number: SeverityNumber | None = None,
+        severity_text: str | None = None,
+        body: AnyValue | None = None,
+        attributes: Attributes = None,
+        event_name: str | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Emit a record, whole or in parts. An exception becomes attributes."""
+        if not self._is_enabled():
+            return
+        if record is not None:
+            self._emit_record(record)
+            return
+        attributes = with_exception(attributes, exception)
+        if not self.recorder.emit(
+            timestamp,
+            observed_timestamp,
+            context,
+            severity_number,
+            severity_text,
+            body,
+            attributes,
+            event_name,
+        ):
+            made = api.LogRecord(
+                timestamp=timestamp,
+                observed_timestamp=observed_timestamp,
+                context=context,
+                severity_number=severity_number,
+                severity_text=severity_text,
+                body=body,
+                attributes=attributes,
+                event_name=event_name,
+                exception=exception,
+            )
+            self._tell(made)
+
+    def _emit_record(self, record: LogRecord | ReadWriteLogRecord) -> None:
+        if hasattr(record, "log_record"):
+            inner = record.log_record
+            inner.attributes = with_exception(inner.attributes, inner.exception)
+            self._multi_log_record_processor.on_emit(record)
+            return
+        attributes = with_exception(record.attributes, record.exception)
+        if not self.recorder.take(record, attributes):
+            if attributes is not record.attributes:
+                record = _copy(record, attributes)
+            self._tell(record)
+
+    def _tell(self, record: LogRecord) -> None:
+        whole = ReadWriteLogRecord(
+            record, self._resource, self._instrumentation_scope, self._log_record_limits
+        )
+        self._multi_log_record_processor.on_emit(whole)
+
+
+def _copy(record: LogRecord, attributes: Any) -> LogRecord:
+    copied = api.LogRecord.__new__(type(record))
+    vars(copied).update(vars(record), attributes=attributes)
+    return copied
+
+
+def _route(processor: Any) -> LogRoute:
+    if type(processor) is SynchronousMultiLogRecordProcessor:
+        return processor.route
+    route = LogRoute()
+    route.lead(None)
+    return route
+
+
+class LoggerProvider(api.LoggerProvider):
+    """Gives loggers, and holds what they share.
+
+    Args:
+        resource: who records; `Resource.create` when not given.
+        shutdown_on_exit: flush and shut down when the interpreter exits.
+        multi_log_record_processor: what tells the processors.
+        meter_provider: where metrics about this SDK go.
+        log_record_limits: how much a record keeps.
+
+    Spec: Logs SDK, LoggerProvider.
+    """
+
+    def __init__(
+        self,
+        resource: Resource | None = None,
+        shutdown_on_exit: bool = True,
+        multi_log_record_processor: Any = None,
+        *,
+        meter_provider: MeterProvider | None = None,
+        log_record_limits: LogRecordLimits | None = None,
+        _logger_configurator: Configurator | None = None,
+    ) -> None:
+        self._resource = Resource.create({}) if resource is None else resource
+        self._multi_log_record_processor = (
+            multi_log_record_processor or SynchronousMultiLogRecordProcessor()
+        )
+        self._log_record_limits = log_record_limits or LogRecordLimits()
+        self._logger_configurator = _logger_configurator
+        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
+        self._loggers: dict[InstrumentationScope, Logger] = {}
+        self._lock = threading.RLock()
+        self._at_exit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
+        LIVING.add(self)
+        if hasattr(os, "register_at_fork"):
+            method = weakref.WeakMethod(self._in_the_child)
+            os.register_at_fork(after_in_child=lambda: (found := method()) and found())
+
+    @property
+    def resource(self) -> Resource:
+        """Who records."""
+        return self._resource
+
+    def get_logger(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> api.Logger:
+        """Return the logger of a scope; the same one for equal scopes."""
+        if self._disabled:
+            return api.NoOpLogger(name, version, schema_url, attributes)
+        scope = InstrumentationScope(name, version, schema_url, attributes)
+        with self._lock:
+            found = self._loggers.get(scope)
+            if found is None:
+                found = self._loggers[scope] = Logger(
+                    self._resource,
+                    self._multi_log_record_processor,
+                    scope,
+                    log_record_limits=self._log_record_limits,
+                    _logger_config=self._config(scope),
+                )
+        return found
+
+    def _config(self, scope: InstrumentationScope) -> Any:
+        if self._logger_configurator is None:
+            return LoggerConfig()
+        try:
+            return self._logger_configurator(scope)
+        except Exception:
+            _log.exception("the logger configurator raised for %s", scope)
+            return LoggerConfig()
+
+    def set_logger_configurator(self, logger_configurator: Configurator) -> None:
+        """Decide anew which scopes are recorded, loggers that are in use included."""
+        self._logger_configurator = logger_configurator
+        with self._lock:
+            for scope, logger in self._loggers.items():
+                logger._set_logger_config(self._config(scope))
+
+    def _set_logger_configurator(self, *, logger_configurator: Configurator) -> None:
+        self.set_logger_configurator(logger_configurator)
+
+    def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
+        """Tell this processor of records, too; they are told in the order in which they come."""
+        self._multi_log_record_processor.add_log_record_processor(log_record_processor)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Send what the processors hold; return whether all of it was sent within the time."""
+        return bool(self._multi_log_record_processor.force_flush(timeout_millis))
+
+    def shutdown(self) -> None:
+        """Flush and end the processors and their exporters."""
+        self._multi_log_record_processor.shutdown()
+        if self._at_exit_handler is not None:
+            atexit.unregister(self._at_exit_handler)
+            self._at_exit_handler = None
+
+    def _at_exit(self) -> None:
+        self._at_exit_handler = None
+        processors = getattr(self._multi_log_record_processor, "_log_record_processors", ())
+        for processor in processors:
+            leave = getattr(processor, "_before_exit", None)
+            if leave is not None:
+                leave()
+        self._multi_log_record_processor.shutdown()
+
+    def _in_the_child(self) -> None:
+        self._lock = threading.RLock()
+        self._resource = self._resource.merge(process_dependent(self._resource))
+        for logger in self._loggers.values():
+            logger._set_resource(self._resource)

@@ -1,0 +1,127 @@
+"""The contract of exporters, and the exporters and processors that need no queue."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TextIO
+
+from opentelemetry.context import detach, get_value
+
+from heliograph.sdk._worker import EXPORTING, attach_exporting
+from heliograph.sdk.logs._processors import LogRecordProcessor
+from heliograph.sdk.logs._records import readable
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
+    from heliograph.sdk.logs._records import ReadableLogRecord, ReadWriteLogRecord
+
+_log = logging.getLogger("heliograph.sdk.logs")
+
+
+class LogRecordExportResult(Enum):
+    """What became of the records."""
+
+    SUCCESS = 0
+    FAILURE = 1
+
+
+class LogRecordExporter:
+    """Sends records somewhere. Subclass it, and hand an instance to a processor."""
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Send the records. Called by one thread at a time."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """Nothing is exported any more."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Send what the exporter itself still holds; return whether it was sent in time."""
+        return True
+
+
+class SimpleLogRecordProcessor(LogRecordProcessor):
+    """Exports each record as it is emitted, on the thread that emits it.
+
+    A record that is emitted while one is exported is dropped.
+    """
+
+    def __init__(
+        self, exporter: LogRecordExporter, *, meter_provider: MeterProvider | None = None
+    ) -> None:
+        self._exporter = exporter
+        self._is_shut_down = False
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        if self._is_shut_down or get_value(EXPORTING):
+            return
+        token = attach_exporting()
+        try:
+            self._exporter.export((readable(log_record),))
+        except Exception:
+            _log.exception("an exporter of log records raised")
+        finally:
+            detach(token)
+
+    def shutdown(self) -> None:
+        if not self._is_shut_down:
+            self._is_shut_down = True
+            self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        flush = getattr(self._exporter, "force_flush", None)
+        return flush is None or flush(timeout_millis) is not False
+
+
+def _line(record: ReadableLogRecord) -> str:
+    return record.to_json() + os.linesep
+
+
+class ConsoleLogRecordExporter(LogRecordExporter):
+    """Prints records, by default as JSON to the standard output."""
+
+    def __init__(self, out: TextIO | None = None, formatter: Callable[[Any], str] = _line) -> None:
+        self.out = sys.stdout if out is None else out
+        self.formatter = formatter
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        for record in batch:
+            self.out.write(self.formatter(record))
+        self.out.flush()
+        return LogRecordExportResult.SUCCESS
+
+
+class InMemoryLogRecordExporter(LogRecordExporter):
+    """Keeps records, for tests."""
+
+    def __init__(self) -> None:
+        self._logs: list[ReadableLogRecord] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def clear(self) -> None:
+        """Forget them."""
+        with self._lock:
+            self._logs.clear()
+
+    def get_finished_logs(self) -> tuple[ReadableLogRecord, ...]:
+        """Return them, oldest first."""
+        with self._lock:
+            return tuple(self._logs)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        if self._stopped:
+            return LogRecordExportResult.FAILURE
+        with self._lock:
+            self._logs.extend(batch)
+        return LogRecordExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Keep no more."""
+        self._stopped = True
