@@ -125,3 +125,33 @@ def test_the_official_name_is_the_same_module() -> None:
     """
     ended = run(program, 1, setup="")
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_handler_that_comes_before_the_provider_waits_for_it(backend: GrpcBackend) -> None:
+    first, second = SETUP.split("set_logger_provider(LoggerProvider())\n")
+    setup = f"""{first}logging.getLogger().addHandler(LoggingHandler())
+logging.getLogger().error("nobody takes this")
+set_logger_provider(LoggerProvider())
+{second}"""
+    ended = run("log.info('taken')", backend.port, setup=setup)
+    assert (ended.returncode, ended.stderr) == (0, "nobody takes this\n")
+    assert bodies(backend.received) == ["taken"]
+
+
+def test_a_disabled_sdk_takes_nothing_and_does_not_recurse(backend: GrpcBackend) -> None:
+    ended = run("log.info('x')", backend.port, setup=ATTACH, OTEL_SDK_DISABLED="true")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert backend.received == []
+
+
+def test_sigterm_flushes(backend: GrpcBackend) -> None:
+    program = """
+    import signal
+    from heliograph.sdk import flush_on_sigterm
+    assert flush_on_sigterm()
+    log.info("before the end")
+    os.kill(os.getpid(), signal.SIGTERM)
+    """
+    ended = run(program, backend.port, setup=ATTACH)
+    assert ended.returncode == -15
+    assert bodies(backend.received) == ["before the end"]

@@ -30,6 +30,21 @@ def _severity(level: int) -> int:
     return 24 if level > 53 else level // 10 * 4 + 1 + min(level % 10, 3)
 
 
+def _made(record: logging.LogRecord, body: Any, more: dict[str, Any] | None) -> api.LogRecord:
+    """Return a record of the API."""
+    attributes = {key: value for key, value in vars(record).items() if key not in _OWN}
+    attributes["code.file.path"] = record.pathname
+    attributes["code.function.name"] = record.funcName
+    attributes["code.line.number"] = record.lineno
+    return api.LogRecord(
+        timestamp=int(record.created * 1e9),
+        severity_text=_TEXTS.get(record.levelname, record.levelname),
+        severity_number=api.SeverityNumber(_severity(record.levelno)),
+        body=body,
+        attributes=attributes | (more or {}),
+    )
+
+
 class LoggingHandler(logging.Handler):
     """Emits what a program logs, each of its loggers as a scope of its own.
 
@@ -62,13 +77,13 @@ class LoggingHandler(logging.Handler):
             if record.levelno >= logging.WARNING:
                 self._show(record)
             logger = self._loggers.get(record.name)
+            if logger is not None and not logger._is_enabled():
+                return
             info = record.exc_info
             more = None if not info or info[1] is None else exception_fields(info[1])
-            if logger is None or (
-                logger._is_enabled()
-                and not logger.recorder.log(record.__dict__, self._body(record), more)
-            ):
-                self._emit_slowly(record, more)
+            body = self._body(record)
+            if logger is None or not logger.recorder.log(record.__dict__, body, more):
+                self._emit_slowly(logger, record, body, more)
         except Exception:
             self.handleError(record)
 
@@ -79,39 +94,32 @@ class LoggingHandler(logging.Handler):
             return record.getMessage()
         return record.msg if isinstance(record.msg, _PLAIN) else str(record.msg)
 
-    def _emit_slowly(self, record: logging.LogRecord, more: dict[str, Any] | None) -> None:
-        """Emit as objects. What is logged meanwhile on this thread is dropped."""
+    def _emit_slowly(
+        self,
+        logger: Logger | None,
+        record: logging.LogRecord,
+        body: Any,
+        more: dict[str, Any] | None,
+    ) -> None:
+        """Find the logger, or emit an object. What this thread logs meanwhile is dropped."""
         if getattr(self._here, "busy", False) or get_value(EXPORTING):
             return
         self._here.busy = True
         try:
-            found: Any = self._logger_provider.get_logger(record.name)
-            # A proxy stands for the global provider, until there is one.
-            found = getattr(found, "_logger", found)
-            if isinstance(found, api.NoOpLogger):
-                return
-            if type(found) is Logger:
-                self._loggers[record.name] = found
-                if not found._is_enabled():
+            found: Any = logger
+            if found is None:
+                found = self._logger_provider.get_logger(record.name)
+                # A proxy stands for the global provider, until there is one.
+                found = getattr(found, "_logger", found)
+                if isinstance(found, api.NoOpLogger):
                     return
-                if found.recorder.log(record.__dict__, self._body(record), more):
-                    return
-            found.emit(self._made(record, more))
+                if type(found) is Logger:
+                    self._loggers[record.name] = found
+                    if not found._is_enabled() or found.recorder.log(record.__dict__, body, more):
+                        return
+            found.emit(_made(record, body, more))
         finally:
             self._here.busy = False
-
-    def _made(self, record: logging.LogRecord, more: dict[str, Any] | None) -> api.LogRecord:
-        attributes = {key: value for key, value in vars(record).items() if key not in _OWN}
-        attributes["code.file.path"] = record.pathname
-        attributes["code.function.name"] = record.funcName
-        attributes["code.line.number"] = record.lineno
-        return api.LogRecord(
-            timestamp=int(record.created * 1e9),
-            severity_text=_TEXTS.get(record.levelname, record.levelname),
-            severity_number=api.SeverityNumber(_severity(record.levelno)),
-            body=self._body(record),
-            attributes=attributes | (more or {}),
-        )
 
     def _show(self, record: logging.LogRecord) -> None:
         """Let the handler of last resort show what no handler but this kind would."""
