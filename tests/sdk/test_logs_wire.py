@@ -132,15 +132,26 @@ def ours(
 @pytest.mark.parametrize("chunk", range(4))
 def test_generated_records_arrive_the_same(chunk: int) -> None:
     for seed in range(chunk * 50, chunk * 50 + 50):
-        run = program(seed)
-        expected = str(theirs(run))
-        assert str(ours(run, views=False)[0]) == expected, seed
-        found, memory = ours(run, views=True)
-        assert str(found) == expected, f"after another processor, {seed}"
-        assert str(encode_logs(memory.get_finished_logs())) == expected, f"views, {seed}"
-        records = memory.get_finished_logs()
-        again = ExportLogsServiceRequest.FromString(bytes(_core.encode_logs(records).wire()))
-        assert str(again) == expected, f"encoded from views, {seed}"
+        compare(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*were dropped:UserWarning")
+def test_thousands_of_generated_records_arrive_the_same() -> None:
+    for seed in range(1000, 4000):
+        compare(seed)
+
+
+def compare(seed: int) -> None:
+    run = program(seed)
+    expected = str(theirs(run))
+    assert str(ours(run, views=False)[0]) == expected, seed
+    found, memory = ours(run, views=True)
+    assert str(found) == expected, f"after another processor, {seed}"
+    records = memory.get_finished_logs()
+    assert str(encode_logs(records)) == expected, f"views, {seed}"  # type: ignore[arg-type]
+    again = ExportLogsServiceRequest.FromString(bytes(_core.encode_logs(records).wire()))
+    assert str(again) == expected, f"encoded from views, {seed}"
 
 
 @pytest.mark.parametrize("views", [False, True])
