@@ -120,7 +120,8 @@ def ours(
     )
     if views:
         provider.add_log_record_processor(SimpleLogRecordProcessor(memory))
-    processor = BatchLogRecordProcessor(exporter)
+    # One request, however slow the machine is.
+    processor = BatchLogRecordProcessor(exporter, schedule_delay_millis=60_000)
     provider.add_log_record_processor(processor)
     run(provider.get_logger(*SCOPE))
     assert processor.force_flush()
