@@ -502,3 +502,13 @@ async def test_an_exporter_that_leaves_takes_only_its_own_failure_with_it() -> N
         await rig.delivery.consume(traces())
         assert rig.telemetry.failing
     assert not rig.telemetry.failing
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_what_is_taken_in_the_moment_of_the_end_waits_again(rounds: int) -> None:
+    async with Rig(kept={id: traces(1) for id in range(1, 4)}) as rig:
+        rig.backend.close()
+        await settle(rounds)
+        await rig.delivery.stop()
+        assert not rig.journal.taken
+        assert len(rig.journal.kept) == 3

@@ -244,7 +244,12 @@ class JournalQueue:
         future: asyncio.Future[JournalOutcome] = self._loop.create_future()
         settle = partial(self._appended, future) if hold else partial(_settle, future)
         self._native.append(batch, self._reader, settle, pack=pack, hold=hold)
-        outcome = await future
+        try:
+            outcome = await future
+        except asyncio.CancelledError:
+            if hold and not future.cancelled() and (id := future.result().id) is not None:
+                self.done(id)  # it came in the moment of the cancellation
+            raise
         if outcome.id is None:
             raise (JournalFull if outcome.full else JournalBroken)(outcome.error)
         return outcome.id
@@ -253,7 +258,12 @@ class JournalQueue:
         """Return the oldest record that waits, None when nothing does."""
         future: asyncio.Future[JournalRecord | None] = self._loop.create_future()
         self._reader.take(partial(self._taken, future))
-        record = await future
+        try:
+            record = await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and (record := future.result()) is not None:
+                self.put_back(record.id)  # it came in the moment of the cancellation
+            raise
         if record is None:
             return None
         return Record(record.id, record.batch, record.received_ns)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from heliograph.errors import Reject, Retry
@@ -73,6 +74,8 @@ class Pump:
         self._queue = queue
         self._most = max(1, sending.queue.num_consumers - 1)
         self._flying: set[asyncio.Task[None]] = set()
+        self._unbegun: set[int] = set()
+        """Records whose attempt has still to take its first step."""
         self._resting: dict[int, int] = {}
         """Record to the alarm that ends its back-off."""
         self._told: set[int] = set()
@@ -132,12 +135,21 @@ class Pump:
             if record is None:
                 self._sending.slots.release()
         if record is not None:
-            task = asyncio.create_task(self.deliver(record))
+            task = asyncio.create_task(self._carry(record))
             self._flying.add(task)
-            task.add_done_callback(self._landed)
+            self._unbegun.add(record.id)
+            task.add_done_callback(partial(self._landed, record.id))
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    async def _carry(self, record: Record) -> None:
+        self._unbegun.discard(record.id)
+        await self.deliver(record)
+
+    def _landed(self, id: int, task: asyncio.Task[None]) -> None:
         self._flying.discard(task)
+        if id in self._unbegun:  # cancelled before its first step
+            self._unbegun.discard(id)
+            self._sending.slots.release()
+            self._queue.put_back(id)
         self._changed.set()
 
     async def _next_change(self) -> None:
