@@ -2,7 +2,8 @@
 
 ``python benchmarks/refusals.py [--seconds 5] [--collectors heliograph,go] [--write]``. A backend
 that stalls fills the collector up to its limit; then other senders ask, with a few requests in
-flight, and are all refused. CPU is the collector's, over all that it refused; ``told`` is the
+flight, and are all refused. CPU is the collector's, over all that it refused, those that fill it
+among them; ``told`` is the
 delay that the refused hear. The Go collector's limiter reads its heap, which a stalled backend
 does not fill beyond its limit for long: a limit below what it takes at rest makes it refuse.
 """
@@ -77,13 +78,14 @@ def measure(mode: Mode, protocol: str, spans: int, seconds: float) -> Cost:
             folder / "herd.log", *target, "--inflight", 100, "--sender", 2, "--streams", 200
         )
         stack.callback(herd.process.child.kill)
+        filling = lambda: 0 if fill is None else int(fill.latest().get("refused", 0))  # noqa: E731
+        before = filling()
         cpu, began = collector.cpu(), time.monotonic()
         time.sleep(seconds)
         herd.process.child.terminate()
-        herd.process.child.terminate()
         report = herd.finish(0)
         spent, length = collector.cpu() - cpu, time.monotonic() - began
-        count = report["refused"]
+        count = report["refused"] + filling() - before
         return Cost(1e6 * spent / max(count, 1), count / length, report)
 
 
