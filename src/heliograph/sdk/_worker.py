@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -43,17 +43,17 @@ class _Ticket:
 
 
 class Worker:
-    """Calls ``step(everything)`` until it returns None: every ``delay`` seconds, and when woken.
+    """Runs through ``export(everything)`` every ``delay`` seconds, and when woken.
 
-    ``step`` exports one batch and returns whether it succeeded, or None when there is none;
-    ``everything`` asks for batches that are not full, too. The thread begins when something is to
+    ``export`` exports what waits, and yields for each batch whether it was taken; ``everything``
+    asks for batches that are not full, too. The thread begins when something is to
     be exported, in each process anew. Only queues that are safe inside signal handlers connect it
     with the program.
     """
 
-    def __init__(self, name: str, step: Callable[[bool], bool | None], delay: float) -> None:
+    def __init__(self, name: str, export: Callable[[bool], Iterable[bool]], delay: float) -> None:
         self._name = name
-        self._step = step
+        self._export = export
         self._delay = delay
         self._calls: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -107,18 +107,19 @@ class Worker:
 
     def _all(self, *, everything: bool) -> bool:
         """Export what is held; return whether all of it was taken."""
+        if self._abandoned:
+            return False
         good = True
-        while not self._abandoned:
-            try:
-                done = self._step(everything)
-            except Exception:
-                _log.exception("an exporter raised")
-                done = False
-            if done is None:
-                return good
-            self.exported += 1 if done else 0
-            good = good and done
-        return False
+        try:
+            for done in self._export(everything):
+                self.exported += done
+                good = good and done
+                if self._abandoned:
+                    return False
+        except Exception:
+            _log.exception("an exporter raised")
+            return False
+        return good
 
     def flush(self, timeout: float, *, last: bool = False) -> bool:
         """Export all that is held; return whether it was exported within so many seconds."""

@@ -102,7 +102,7 @@ def _is_enabled(processor: Any, about: dict[str, Any]) -> bool:
 
 def _is_plain(processor: Any) -> bool:
     """Whether a processor takes bytes, and nobody has changed how it takes them."""
-    if getattr(processor, "_export_batch", None) is None:
+    if getattr(processor, "_export_batches", None) is None:
         return False
     kind, base = type(processor), getattr(processor, "_direct_class", None)
     return base is not None and kind.on_emit is base.on_emit and "on_emit" not in vars(processor)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import metrics as api
 
 from heliograph._core import Batch, encode_metrics
-from heliograph.sdk.exporter.otlp._sender import Sender
+from heliograph.sdk.exporter.otlp._base import OtlpExporter
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.export.exporter import MetricExporter, MetricExportResult
 from heliograph.sdk.metrics._internal.point import MetricsData
@@ -57,42 +56,30 @@ def aggregation(preferred: Mapping[type, Any] | None) -> dict[type, Any]:
     return {api.Histogram: _HISTOGRAMS[wanted](), **(preferred or {})}
 
 
-class MetricsOverOtlp(MetricExporter):
-    """Sends what a reader collected, the bytes as they are.
+class OfMetrics(OtlpExporter, MetricExporter):
+    """Exports what a reader collected, the bytes as they are."""
 
-    Args:
-        max_export_batch_size: data points of a request; any number when not given.
-    """
+    _signal = "metrics"
+    _max_export_batch_size: int | None = None
 
-    def __init__(
+    def _prefer(
         self,
-        sender: Sender,
-        max_export_batch_size: int | None,
         preferred_temporality: Mapping[type, Any] | None,
         preferred_aggregation: Mapping[type, Any] | None,
+        max_export_batch_size: int | None = None,
     ) -> None:
-        super().__init__(temporality(preferred_temporality), aggregation(preferred_aggregation))
-        self._sender = sender
+        MetricExporter.__init__(
+            self, temporality(preferred_temporality), aggregation(preferred_aggregation)
+        )
         self._max_export_batch_size = max_export_batch_size
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Send within the time, retries included."""
-        end = time.monotonic() + timeout_millis / 1e3
-        sent = [
-            self._sender.send(batch, max(0.0, end - time.monotonic()))
-            for batch in self._batches(metrics_data)
-        ]
-        return MetricExportResult.SUCCESS if all(sent) else MetricExportResult.FAILURE
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Nothing is held here."""
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Give up what is on its way."""
-        self._sender.close()
+        batches = self._batches(metrics_data)
+        good = all(list(self._sender.send_all(iter(batches), timeout_millis / 1e3)))
+        return MetricExportResult.SUCCESS if good else MetricExportResult.FAILURE
 
     def _batches(self, metrics_data: MetricsData) -> list[Batch]:
         batch = batch_of(metrics_data)

@@ -7,11 +7,12 @@ import random
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from heliograph._core import (
     Batch,
+    Call,
     Events,
     GrpcClient,
     HttpClient,
@@ -19,6 +20,7 @@ from heliograph._core import (
     forget,
     fork_generation,
 )
+from heliograph.sdk.exporter.otlp._exchange import Export, Request, cut, partial_success
 from heliograph.sdk.exporter.otlp._settings import Settings
 
 _log = logging.getLogger("heliograph.sdk.exporter")
@@ -26,12 +28,23 @@ _log = logging.getLogger("heliograph.sdk.exporter")
 SAY_AGAIN = 60.0
 """Seconds between two lines about the same trouble."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds between attempts, doubled each time."""
+CONCURRENCY = 8
+"""Requests on their way at a time, unless told otherwise."""
+
+GRACE = 0.5
+"""Seconds after which an answer that the client should have given up for is waited for no more."""
+
+SHUT_DOWN = "the exporter was shut down"
+
+SLICE = 0.2
+"""Seconds after which a shut-down is noticed at the latest."""
 
 
 class Sender:
-    """Sends batches to one place, one at a time, and tries again while there is time.
+    """Sends batches to one place, and tries again while there is time.
+
+    Several requests are on their way at a time, but one alone until the first is taken, and after
+    one that was not: what waits in the meantime is not given up.
 
     Nothing is opened before the first batch. A forked child opens its own connection and leaves
     the inherited one alone.
@@ -39,6 +52,10 @@ class Sender:
     Args:
         make: `GrpcClient` or `HttpClient`.
         max_bytes: larger batches go as several requests.
+        concurrency: the most requests at a time.
+
+    Raises: ValueError when a bound is not positive.
+    Spec: OTLP, Concurrent Requests.
     """
 
     def __init__(
@@ -46,89 +63,190 @@ class Sender:
         make: Callable[[Events, Any], Any],
         settings: Settings,
         max_bytes: int | None = None,
+        concurrency: int = CONCURRENCY,
     ) -> None:
+        for name, value in {
+            "max_request_size": max_bytes,
+            "max_concurrent_requests": concurrency,
+        }.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, not positive")
         self._make = make
         self._settings = settings
+        self._is_json = bool(settings.native.get("json"))
         self._max_bytes = max_bytes
+        self._concurrency = concurrency
+        self._is_sure = False
         self._client: GrpcClient | HttpClient | None = None
         self._events: Events | None = None
         self._generation = fork_generation()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._said = float("-inf")
+        self._said: dict[str, float] = {}
+        self.exported = 0
+        """Items that were taken."""
+        self.rejected = 0
+        """Items that were refused though their request was taken: a partial success."""
+        self.failed = 0
+        """Items whose request was given up."""
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Return whether the batch was taken, within the exporter's time-out and ``timeout``."""
+        return all(list(self.send_all(iter((batch,)), timeout)))
+
+    def send_all(self, batches: Iterator[Batch], timeout: float | None = None) -> Iterator[bool]:
+        """Send batches, each within the time-outs; yield for each, when it is settled, whether it
+        was taken. Leaving early cancels what is on its way."""
         if self._generation != fork_generation():
             self._forget()
         own = self._settings.timeout
-        end = time.monotonic() + (own if timeout is None else min(own, timeout))
-        if not self._lock.acquire(timeout=max(0.0, end - time.monotonic())):
-            return self._failed(batch, "another export took all the time")
+        most = own if timeout is None else max(0.0, min(own, timeout))
+        end = time.monotonic() + most
+        if not self._lock.acquire(timeout=most):
+            for batch in batches:
+                yield self._failed(batch, "another export took all the time")
+            return
+        flying: dict[Request, Call] = {}
         try:
-            is_small = self._max_bytes is None or batch.nbytes <= self._max_bytes
-            parts = [batch] if is_small else batch.split(nbytes=self._max_bytes)
-            sent = [self._attempts(part, end) for part in parts]
-            return all(sent)
-        except Exception as error:
-            return self._failed(batch, str(error))
+            yield from self._pump(batches, flying, most, end)
         finally:
+            for call in flying.values():
+                call.cancel()
             self._lock.release()
 
-    def _attempts(self, batch: Batch, end: float) -> bool:
-        pause = FIRST_PAUSE
-        while not self._closed.is_set():
-            outcome = self._once(batch, end - time.monotonic())
-            if outcome is None:
-                return self._failed(batch, "no answer in time")
-            if outcome.ok:
-                self._accepted(batch, outcome)
-                return True
-            reason = outcome.message or f"status {outcome.status or outcome.code}"
-            wait = outcome.retry_after or pause * random.uniform(0.8, 1.2)  # noqa: S311
-            if not outcome.retryable or time.monotonic() + wait >= end:
-                return self._failed(batch, reason)
-            self._closed.wait(wait)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        return self._failed(batch, "the exporter was shut down")
+    def _pump(
+        self,
+        batches: Iterator[Batch],
+        flying: dict[Request, Call],
+        most: float,
+        end: float | None,
+    ) -> Iterator[bool]:
+        """Keep requests on their way until there are no more; ``end`` is the first one's."""
+        waiting: list[Request] = []
+        while True:
+            while len(waiting) + len(flying) < (self._concurrency if self._is_sure else 1):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                export = Export(batch, end or time.monotonic() + most)
+                end = None
+                waiting += self._requests(export)
+            if not waiting and not flying:
+                return
+            verdicts = [*self._launch(waiting, flying), *self._landed(waiting, flying)]
+            for request, verdict in verdicts:
+                waiting += self._after(request, verdict)
+                if not request.export.left:
+                    yield request.export.good
 
-    def _once(self, batch: Batch, timeout: float) -> Outcome | None:
-        """Send once; None when there is no outcome in time."""
-        if self._client is None or self._events is None:
-            self._events = Events()
-            self._client = self._make(self._events, self._settings.native)
-        answers: list[Outcome] = []
-        call = self._client.send(batch, max(0.0, timeout), answers.append)
-        end = time.monotonic() + timeout + 0.5
-        poll = select.poll()
-        poll.register(self._events.fileno(), select.POLLIN)
-        while time.monotonic() < end and not self._closed.is_set():
-            # In slices, so that a shut-down is noticed.
-            if poll.poll(200):
+    def _requests(self, export: Export) -> list[Request]:
+        batch = export.batch
+        try:
+            parts = cut(batch, self._max_bytes, json=self._is_json)
+        except Exception:
+            # Bytes that cannot be read go as they are; the other side says what it thinks.
+            parts = [batch]
+        export.left = len(parts)
+        return [Request(export, part, 0.0) for part in parts]
+
+    def _launch(
+        self, waiting: list[Request], flying: dict[Request, Call]
+    ) -> Iterator[tuple[Request, str]]:
+        """Send what is due, as far as there is room; yield what could not be sent."""
+        if self._closed.is_set():
+            return
+        now = time.monotonic()
+        room = (self._concurrency if self._is_sure else 1) - len(flying)
+        for request in [request for request in waiting if request.due <= now][: max(0, room)]:
+            waiting.remove(request)
+            request.answers.clear()
+            left = max(0.0, request.export.end - now)
+            try:
+                if self._client is None or self._events is None:
+                    self._events = Events()
+                    self._client = self._make(self._events, self._settings.native)
+                flying[request] = self._client.send(request.batch, left, request.answers.append)
+            except Exception as error:
+                yield request, str(error)
+
+    def _landed(
+        self, waiting: list[Request], flying: dict[Request, Call]
+    ) -> Iterator[tuple[Request, Outcome | str]]:
+        """Wait for answers, or until something is due; yield what was answered or is too late."""
+        now = time.monotonic()
+        soonest = min((request.due - now for request in waiting), default=SLICE)
+        if flying and self._events is not None:
+            poll = select.poll()
+            poll.register(self._events.fileno(), select.POLLIN)
+            # A request may wait for room only, and then it is due already.
+            if poll.poll(1000 * (SLICE if soonest <= 0 else min(soonest, SLICE))):
                 for target, payload in self._events.drain():
                     target(payload)
-            if answers:
-                return answers[0]
-        call.cancel()
-        return None
+        elif soonest > 0:
+            self._closed.wait(min(soonest, SLICE))
+        now = time.monotonic()
+        is_closed = self._closed.is_set()
+        for request in list(flying):
+            if request.answers:
+                del flying[request]
+                yield request, request.answers[0]
+            elif is_closed or now > request.export.end + GRACE:
+                flying.pop(request).cancel()
+                yield request, SHUT_DOWN if is_closed else "no answer in time"
+        while is_closed and waiting:
+            yield waiting.pop(), SHUT_DOWN
 
-    def _accepted(self, batch: Batch, outcome: Outcome) -> None:
-        self._said = float("-inf")
-        if outcome.rejected or outcome.message:
+    def _after(self, request: Request, verdict: Outcome | str) -> list[Request]:
+        """Count and say what became of a request; return those that follow it."""
+        export = request.export
+        follow: list[Request] = []
+        if isinstance(verdict, str):
+            self._failed(request.batch, verdict)
+        elif verdict.ok:
+            self._taken(request.batch, verdict)
+            export.left -= 1
+            return follow
+        else:
+            self._is_sure = self._is_sure and not verdict.retryable
+            follow = request.after(verdict, time.monotonic(), random.random())  # noqa: S311
+            if not follow:
+                reason = verdict.message or f"status {verdict.status or verdict.code}"
+                self._failed(request.batch, reason)
+        export.left += len(follow) - 1
+        export.good = export.good and bool(follow)
+        return follow
+
+    def _taken(self, batch: Batch, outcome: Outcome) -> None:
+        self._is_sure = True
+        self._said.pop("failed", None)
+        rejected, message = outcome.rejected, outcome.message
+        if outcome.json:
+            rejected, message = partial_success(outcome.json)
+        self.exported += batch.items - rejected
+        self.rejected += rejected
+        if (rejected or message) and self._is_news("partial"):
             _log.warning(
                 "%s took all but %d of %d items: %s",
                 self._settings.where,
-                outcome.rejected,
+                rejected,
                 batch.items,
-                outcome.message,
+                message,
             )
 
     def _failed(self, batch: Batch, reason: str) -> bool:
-        if time.monotonic() - self._said >= SAY_AGAIN:
-            self._said = time.monotonic()
+        self.failed += batch.items
+        if self._is_news("failed"):
             where, items = self._settings.where, batch.items
             _log.error("%d items could not be exported to %s: %s", items, where, reason)
         return False
+
+    def _is_news(self, what: str) -> bool:
+        """Whether it is time to speak of this trouble."""
+        now = time.monotonic()
+        if now - self._said.get(what, float("-inf")) < SAY_AGAIN:
+            return False
+        self._said[what] = now
+        return True
 
     def _forget(self) -> None:
         """Begin anew in a forked child."""
@@ -139,6 +257,7 @@ class Sender:
         self._client = self._events = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._is_sure = False
         self._generation = fork_generation()
 
     def close(self) -> None:

@@ -19,6 +19,9 @@ _log = logging.getLogger("heliograph.sdk.exporter")
 TIMEOUT = 10.0
 """Seconds for one export, retries included."""
 
+GRPC_REQUEST, HTTP_REQUEST = 4 << 20, 64 << 20
+"""Bytes of a request, before compression: what servers take when they are not told otherwise."""
+
 Headers = Mapping[str, str] | Sequence[tuple[str, str]] | str | None
 
 
@@ -47,6 +50,12 @@ class Variables:
         found = os.environ.get(f"OTEL_EXPORTER_OTLP_{option}", "").strip()
         return self.own(option) or found or None
 
+    def insecure(self) -> str | None:
+        """Return what is said about TLS, also by the names that are obsolete."""
+        older = {"TRACES": "SPAN", "METRICS": "METRIC"}.get(self._signal)
+        obsolete = older and os.environ.get(f"OTEL_EXPORTER_OTLP_{older}_INSECURE", "").strip()
+        return self.own("INSECURE") or obsolete or self.get("INSECURE")
+
 
 def grpc_settings(
     signal: str,
@@ -58,16 +67,19 @@ def grpc_settings(
     compression: Any = None,
     files: Mapping[str, str | None] | None = None,
 ) -> Settings:
-    """Return what the gRPC client takes. Without a scheme or a word about it, TLS is spoken."""
+    """Return what the gRPC client takes. Without a scheme or a word about it, TLS is spoken, except
+    to a Unix socket."""
     variables = Variables(signal)
     endpoint = endpoint or variables.get("ENDPOINT") or "http://localhost:4317"
     scheme, separator, rest = endpoint.partition("://")
-    if insecure is None and (said := variables.get("INSECURE")):
+    if insecure is None and (said := variables.insecure()):
         insecure = said.lower() == "true"
     if separator and scheme in {"http", "https"}:
         secure = scheme == "https"
         # A path means nothing over gRPC.
         endpoint = rest.partition("/")[0]
+    elif endpoint.startswith(("unix:", "unix-abstract:")):
+        secure = insecure is False
     else:
         secure = not insecure
     native = _common(variables, headers, compression, secure=secure, files=files) | {
@@ -107,7 +119,7 @@ def http_settings(
         "json": json,
         "http2": True,
         "max_conns_per_host": None,
-        "max_idle_conns_per_host": 4,
+        "max_idle_conns_per_host": 8,
         "idle_conn_timeout": 90.0,
         "keep_alives": True,
         "ping": None,

@@ -1,38 +1,26 @@
 """Metrics over OTLP/gRPC.
 
-Spec: OTLP Exporter Configuration.
+Spec: OTLP Exporter Configuration; OTLP/gRPC.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
-from heliograph._core import GrpcClient
-from heliograph.sdk.exporter.otlp._metrics import MetricsOverOtlp
-from heliograph.sdk.exporter.otlp._sender import Sender
-from heliograph.sdk.exporter.otlp._settings import Headers, grpc_settings
-
-_log = logging.getLogger("heliograph.sdk.exporter")
+from heliograph.sdk.exporter.otlp._base import OverGrpc
+from heliograph.sdk.exporter.otlp._metrics import OfMetrics
+from heliograph.sdk.exporter.otlp._settings import Headers
 
 
-class OTLPMetricExporter(MetricsOverOtlp):
-    """Sends metrics over OTLP/gRPC. What is not given comes from ``OTEL_EXPORTER_OTLP_METRICS_*``,
-    then ``OTEL_EXPORTER_OTLP_*``.
+class OTLPMetricExporter(OfMetrics, OverGrpc):
+    """Sends metrics over OTLP/gRPC. Other arguments, variables and errors: `OverGrpc`.
 
     Args:
-        endpoint: ``http://host:4317`` (no TLS), ``https://host:4317``, or ``host:4317``.
-        insecure: no TLS, for an endpoint without a scheme.
-        credentials: grpcio's; they cannot be read, so TLS is spoken with the certificates that the
-            environment names, or the system's.
-        headers: sent with each request.
-        timeout: seconds for one export, retries included; 10.
-        compression: ``gzip``, ``zstd``, ``snappy`` or ``none``.
-        preferred_temporality, preferred_aggregation: by class of instrument.
+        preferred_temporality, preferred_aggregation: by class of instrument; for the others
+            ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`` and
+            ``OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION`` decide.
         max_export_batch_size: data points of a request; any number when not given.
-
-    Raises: ValueError at the first export for an endpoint that is none.
     """
 
     def __init__(
@@ -48,24 +36,9 @@ class OTLPMetricExporter(MetricsOverOtlp):
         max_export_batch_size: int | None = None,
         channel_options: Any = None,
         retryable_error_codes: Any = None,
-        *,
-        meter_provider: Any = None,
+        **more: Any,
     ) -> None:
-        if credentials is not None:
-            _log.warning("credentials of grpcio are not used; name certificates in the environment")
-            insecure = False
-        settings = grpc_settings(
-            "metrics",
-            endpoint=endpoint,
-            insecure=insecure,
-            headers=headers,
-            timeout=timeout,
-            compression=compression,
+        OverGrpc.__init__(
+            self, endpoint, insecure, credentials, headers, timeout, compression, **more
         )
-        self._endpoint = settings.where
-        super().__init__(
-            Sender(GrpcClient, settings),
-            max_export_batch_size,
-            preferred_temporality,
-            preferred_aggregation,
-        )
+        self._prefer(preferred_temporality, preferred_aggregation, max_export_batch_size)

@@ -1,60 +1,10 @@
 """Spans over OTLP/gRPC.
 
-Spec: OTLP Exporter Configuration.
+Spec: OTLP Exporter Configuration; OTLP/gRPC.
 """
 
-from __future__ import annotations
-
-import logging
-from typing import Any
-
-from heliograph._core import GrpcClient
-from heliograph.sdk.exporter.otlp._sender import Sender
-from heliograph.sdk.exporter.otlp._settings import Headers, grpc_settings
-from heliograph.sdk.exporter.otlp._spans import SpansOverOtlp
-
-_log = logging.getLogger("heliograph.sdk.exporter")
+from heliograph.sdk.exporter.otlp._base import OfSpans, OverGrpc
 
 
-class OTLPSpanExporter(SpansOverOtlp):
-    """Sends spans over OTLP/gRPC. What is not given comes from ``OTEL_EXPORTER_OTLP_TRACES_*``,
-    then ``OTEL_EXPORTER_OTLP_*``.
-
-    Args:
-        endpoint: ``http://host:4317`` (no TLS), ``https://host:4317``, or ``host:4317``.
-        insecure: no TLS, for an endpoint without a scheme.
-        credentials: grpcio's; they cannot be read, so TLS is spoken with the certificates that the
-            environment names, or the system's.
-        headers: sent with each request.
-        timeout: seconds for one export, retries included; 10.
-        compression: ``gzip``, ``zstd``, ``snappy`` or ``none``.
-
-    Raises: ValueError at the first export for an endpoint that is none.
-    """
-
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        insecure: bool | None = None,
-        credentials: Any = None,
-        headers: Headers = None,
-        timeout: float | None = None,
-        compression: Any = None,
-        channel_options: Any = None,
-        retryable_error_codes: Any = None,
-        *,
-        meter_provider: Any = None,
-    ) -> None:
-        if credentials is not None:
-            _log.warning("credentials of grpcio are not used; name certificates in the environment")
-            insecure = False
-        settings = grpc_settings(
-            "traces",
-            endpoint=endpoint,
-            insecure=insecure,
-            headers=headers,
-            timeout=timeout,
-            compression=compression,
-        )
-        self._endpoint = settings.where
-        self._sender = Sender(GrpcClient, settings)
+class OTLPSpanExporter(OfSpans, OverGrpc):
+    """Sends spans over OTLP/gRPC. Arguments, variables and errors: `OverGrpc`."""

@@ -1,6 +1,6 @@
 """Metrics over OTLP/HTTP.
 
-Spec: OTLP Exporter Configuration.
+Spec: OTLP Exporter Configuration; OTLP/HTTP.
 """
 
 from __future__ import annotations
@@ -8,28 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heliograph._core import HttpClient
-from heliograph.sdk.exporter.otlp._metrics import MetricsOverOtlp
-from heliograph.sdk.exporter.otlp._sender import Sender
-from heliograph.sdk.exporter.otlp._settings import Headers, http_settings
+from heliograph.sdk.exporter.otlp._base import OverHttp
+from heliograph.sdk.exporter.otlp._metrics import OfMetrics
+from heliograph.sdk.exporter.otlp._settings import Headers
 
 
-class OTLPMetricExporter(MetricsOverOtlp):
-    """Sends metrics over OTLP/HTTP with protobuf. What is not given comes from
-    ``OTEL_EXPORTER_OTLP_METRICS_*``, then ``OTEL_EXPORTER_OTLP_*``.
+class OTLPMetricExporter(OfMetrics, OverHttp):
+    """Sends metrics over OTLP/HTTP. Other arguments, variables and errors: `OverHttp`.
 
     Args:
-        endpoint: the full URL, such as ``http://host:4318/v1/metrics``.
-        certificate_file, client_key_file, client_certificate_file: PEM, for ``https``.
-        headers: sent with each request.
-        timeout: seconds for one export, retries included; 10.
-        compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
-        session: of requests; not used.
-        preferred_temporality, preferred_aggregation: by class of instrument.
+        preferred_temporality, preferred_aggregation: by class of instrument; for the others
+            ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`` and
+            ``OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION`` decide.
         max_export_batch_size: data points of a request; any number when not given.
-        max_request_size: bytes before compression; larger requests go as several.
-
-    Raises: ValueError at the first export for an endpoint that is none.
     """
 
     def __init__(
@@ -45,23 +36,8 @@ class OTLPMetricExporter(MetricsOverOtlp):
         preferred_temporality: Mapping[type, Any] | None = None,
         preferred_aggregation: Mapping[type, Any] | None = None,
         max_export_batch_size: int | None = None,
-        *,
-        max_request_size: int | None = None,
-        meter_provider: Any = None,
+        **more: Any,
     ) -> None:
-        files = {"ca": certificate_file, "key": client_key_file, "cert": client_certificate_file}
-        settings = http_settings(
-            "metrics",
-            endpoint=endpoint,
-            headers=headers,
-            timeout=timeout,
-            compression=compression,
-            files=files,
-        )
-        self._endpoint = settings.where
-        super().__init__(
-            Sender(HttpClient, settings, max_request_size),
-            max_export_batch_size,
-            preferred_temporality,
-            preferred_aggregation,
-        )
+        files = (certificate_file, client_key_file, client_certificate_file)
+        OverHttp.__init__(self, endpoint, *files, headers, timeout, compression, **more)
+        self._prefer(preferred_temporality, preferred_aggregation, max_export_batch_size)

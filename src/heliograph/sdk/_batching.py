@@ -1,0 +1,179 @@
+"""What batch processors have in common: a bounded queue, and the thread that exports from it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, cast
+
+from heliograph._core import Batch, ExportQueue, Signal
+from heliograph.sdk._worker import Worker
+
+_log = logging.getLogger("heliograph.sdk")
+
+QUEUE_BYTES = 32 << 20
+"""Bytes that wait for an exporter of ours."""
+
+QUEUE_ITEMS = 32768
+"""Items that wait for another exporter, unless a limit is given."""
+
+WhenFull = Literal["drop_newest", "drop_oldest", "block"]
+
+TakesBytes = Callable[[Iterator[Batch], float], Iterator[bool]]
+
+
+class Batching:
+    """A batch processor of any signal; subclasses add what their items look like.
+
+    Raises: ValueError when a number is not positive, or a batch larger than the queue.
+    """
+
+    _signal: ClassVar[Signal]
+    _items: ClassVar[str]
+    """What messages call the items."""
+    _variables: ClassVar[str]
+    """How the names of the environment variables begin."""
+    _delay_millis: ClassVar[int]
+
+    def __init__(
+        self,
+        exporter: Any,
+        *,
+        max_queue_size: int | None,
+        schedule_delay_millis: float | None,
+        max_export_batch_size: int | None,
+        export_timeout_millis: float | None,
+        max_queue_bytes: int,
+        when_full: WhenFull,
+        block_millis: float,
+    ) -> None:
+        most = self._number(max_queue_size, "MAX_QUEUE_SIZE", None)
+        delay = self._number(schedule_delay_millis, "SCHEDULE_DELAY", self._delay_millis)
+        batch = self._number(max_export_batch_size, "MAX_EXPORT_BATCH_SIZE", None)
+        timeout = self._number(export_timeout_millis, "EXPORT_TIMEOUT", 30000)
+        if batch is None:
+            batch = 512 if most is None else min(512, most)
+        given = {
+            "max_queue_size": most,
+            "schedule_delay_millis": delay,
+            "max_export_batch_size": batch,
+            "max_queue_bytes": max_queue_bytes,
+        }
+        for name, value in given.items():
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}, not positive")
+        if most is not None and batch > most:
+            raise ValueError(f"max_export_batch_size is {batch}, more than max_queue_size ({most})")
+        self._exporter = exporter
+        self._timeout = timeout / 1000
+        self._block = block_millis / 1000
+        self._said = False
+        thread = f"heliograph-{self._items.replace(' ', '-')}"
+        self._worker = Worker(thread, self._export_waiting, delay / 1000)
+        self._export_batches = taker_of_bytes(exporter)
+        is_ours = self._export_batches is not None
+        self._direct = ExportQueue(
+            self._signal,
+            self._wake,
+            batch=int(batch),
+            max_bytes=max_queue_bytes,
+            max_items=most if is_ours or most is not None else QUEUE_ITEMS,
+            full=when_full,
+            as_objects=not is_ours,
+        )
+
+    @classmethod
+    def _number(cls, value: Any, variable: str, default: float | None) -> Any:
+        """Return what was given, else the variable, else the default."""
+        if value is not None:
+            return value
+        name = f"{cls._variables}_{variable}"
+        text = os.environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return int(text)
+        except ValueError:
+            _log.error("%s is %r, no integer; using %s", name, text, default)
+            return default
+
+    @property
+    def dropped(self) -> int:
+        """Items that found no room, in this process."""
+        return self._direct.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait to be exported."""
+        return len(self._direct)
+
+    def _wake(self, reason: str) -> None:
+        """Take a word from the queue."""
+        if reason == "room":
+            self._wait_for_room()
+        elif reason == "full":
+            if not self._said:
+                self._said = True
+                _log.error("the queue of %s is full: they are dropped and counted", self._items)
+        else:
+            self._worker.wake(reason)
+
+    def _wait_for_room(self) -> None:
+        if self._worker.is_here():
+            return
+        self._worker.wake("batch")
+        end = time.monotonic() + self._block
+        while not self._direct.has_room_again and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def _export_waiting(self, everything: bool) -> Iterator[bool]:
+        """Export what waits; yield for each batch whether it was taken."""
+        if self._export_batches is not None:
+            batches = iter(lambda: self._direct.take(all=everything), None)
+            yield from self._export_batches(batches, self._timeout)
+            return
+        while taken := self._direct.take_objects(all=everything):
+            try:
+                result = self._exporter.export(self._views(taken))
+            except Exception:
+                _log.exception("an exporter of %s raised", self._items)
+                yield False
+            else:
+                # Of the official SDK's enumeration or of ours.
+                yield getattr(result, "name", "SUCCESS") == "SUCCESS"
+
+    def _views(self, taken: list[Any]) -> Sequence[Any]:
+        """Return the items as exporters get them."""
+        return taken
+
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Export what waits; return whether it was exported within the time (30 s)."""
+        return self._worker.flush((30000 if timeout_millis is None else timeout_millis) / 1000)
+
+    def shutdown(self, timeout_millis: int = 30000) -> None:
+        """Export what waits, within the time, and shut the exporter down."""
+        self._worker.flush(timeout_millis / 1000, last=True)
+        self._exporter.shutdown()
+
+    def _before_exit(self) -> None:
+        """Export what waits before the interpreter exits, as long as that makes progress."""
+        if not self._worker.leave():
+            waiting = self.waiting or "some"
+            _log.error("%s %s could not be exported before the exit", waiting, self._items)
+
+
+def taker_of_bytes(exporter: Any) -> TakesBytes | None:
+    """Return what an exporter does with bytes: it has ``export_batches(batches, timeout)``, or
+    ``export_batch(batch, timeout)`` for one at a time; None when it wants objects, or somebody has
+    changed how it exports these."""
+    kind = type(exporter)
+    own = getattr(kind, "_export_objects", None)
+    if own is not None and (kind.export is not own or "export" in vars(exporter)):
+        return None
+    if hasattr(kind, "export_batches"):
+        return cast(TakesBytes, exporter.export_batches)
+    if hasattr(kind, "export_batch"):
+        return lambda batches, timeout: (exporter.export_batch(one, timeout) for one in batches)
+    return None

@@ -1,0 +1,207 @@
+"""What the OTLP exporters have in common, by signal and by what carries them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from heliograph._core import Batch, GrpcClient, HttpClient, encode_logs, encode_spans
+from heliograph.sdk.exporter.otlp._sender import CONCURRENCY, Sender
+from heliograph.sdk.exporter.otlp._settings import (
+    GRPC_REQUEST,
+    HTTP_REQUEST,
+    Headers,
+    grpc_settings,
+    http_settings,
+)
+from heliograph.sdk.logs.export import LogRecordExporter, LogRecordExportResult
+from heliograph.sdk.trace.export import SpanExporter, SpanExportResult
+
+if TYPE_CHECKING:
+    from heliograph.sdk.logs import ReadableLogRecord
+    from heliograph.sdk.trace import ReadableSpan
+
+_log = logging.getLogger("heliograph.sdk.exporter")
+
+
+class Carrier(Protocol):
+    """Takes batches somewhere, and counts their items."""
+
+    exported: int
+    rejected: int
+    failed: int
+
+    def send(self, batch: Batch, timeout: float | None = None) -> bool: ...
+    def send_all(
+        self, batches: Iterator[Batch], timeout: float | None = None
+    ) -> Iterator[bool]: ...
+    def close(self) -> None: ...
+
+
+class OtlpExporter:
+    """An exporter of any signal; what is said here holds for all."""
+
+    _signal: ClassVar[str]
+    _sender: Carrier
+
+    @property
+    def exported(self) -> int:
+        """Items that were taken, in this process."""
+        return self._sender.exported
+
+    @property
+    def rejected(self) -> int:
+        """Items that the other side refused in requests that it took (partial success)."""
+        return self._sender.rejected
+
+    @property
+    def failed(self) -> int:
+        """Items that were given up."""
+        return self._sender.failed
+
+    def export_batches(self, batches: Iterator[Batch], timeout: float) -> Iterator[bool]:
+        """Send what is bytes already, several requests at a time; yield for each batch, when it is
+        settled, whether it was taken within so many seconds."""
+        return self._sender.send_all(batches, timeout)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Give up what is on its way, and send nothing more."""
+        self._sender.close()
+
+    def force_flush(self, timeout_millis: float = 30_000) -> bool:
+        """Nothing is held here."""
+        return True
+
+
+class OfSpans(OtlpExporter, SpanExporter):
+    """Exports spans."""
+
+    _signal = "traces"
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans that are objects; recorded ones are already bytes, others are encoded."""
+        taken = self._sender.send(encode_spans(spans))
+        return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
+
+    _export_objects = export
+
+
+class OfLogs(OtlpExporter, LogRecordExporter):
+    """Exports log records."""
+
+    _signal = "logs"
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Send records that are objects."""
+        taken = self._sender.send(encode_logs(batch))
+        return LogRecordExportResult.SUCCESS if taken else LogRecordExportResult.FAILURE
+
+    _export_objects = export
+
+
+class OverHttp(OtlpExporter):
+    """Exports over OTLP/HTTP. What is not given comes from ``OTEL_EXPORTER_OTLP_{SIGNAL}_*``, then
+    ``OTEL_EXPORTER_OTLP_*``.
+
+    Args:
+        endpoint: the full URL, such as ``http://host:4318/v1/traces``.
+        certificate_file, client_key_file, client_certificate_file: PEM, for ``https``.
+        headers: sent with each request.
+        timeout: seconds for one export, retries included; 10.
+        compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
+        session: of requests; not used.
+        max_request_size: bytes before compression, 64 MiB; larger batches go as several requests.
+        max_concurrent_requests: on their way at a time; 8.
+
+    Raises: ValueError when a bound is not positive. An endpoint that is none is said at the first
+        export.
+    Spec: OTLP Exporter Configuration; OTLP/HTTP.
+    """
+
+    _is_json: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        certificate_file: str | None = None,
+        client_key_file: str | None = None,
+        client_certificate_file: str | None = None,
+        headers: Headers = None,
+        timeout: float | None = None,
+        compression: Any = None,
+        session: Any = None,
+        *,
+        max_request_size: int | None = None,
+        max_concurrent_requests: int = CONCURRENCY,
+        meter_provider: Any = None,
+    ) -> None:
+        settings = http_settings(
+            self._signal,
+            endpoint=endpoint,
+            headers=headers,
+            timeout=timeout,
+            compression=compression,
+            files={
+                "ca": certificate_file,
+                "key": client_key_file,
+                "cert": client_certificate_file,
+            },
+            json=self._is_json,
+        )
+        self._endpoint = settings.where
+        most = HTTP_REQUEST if max_request_size is None else max_request_size
+        self._sender = Sender(HttpClient, settings, most, max_concurrent_requests)
+
+
+class OverGrpc(OtlpExporter):
+    """Exports over OTLP/gRPC. What is not given comes from ``OTEL_EXPORTER_OTLP_{SIGNAL}_*``, then
+    ``OTEL_EXPORTER_OTLP_*``.
+
+    Args:
+        endpoint: ``http://host:4317`` (no TLS), ``https://host:4317``, ``host:4317``, or
+            ``unix:///path`` (no TLS unless ``insecure`` is False).
+        insecure: no TLS, for an endpoint without a scheme.
+        credentials: grpcio's; they cannot be read, so TLS is spoken with the certificates that the
+            environment names, or the system's.
+        headers: sent with each request.
+        timeout: seconds for one export, retries included; 10.
+        compression: ``gzip``, ``zstd``, ``snappy`` or ``none``.
+        channel_options, retryable_error_codes: of grpcio; not used.
+        max_request_size: bytes before compression, 4 MiB; larger batches go as several requests.
+        max_concurrent_requests: on their way at a time; 8.
+
+    Raises: ValueError when a bound is not positive. An endpoint that is none is said at the first
+        export.
+    Spec: OTLP Exporter Configuration; OTLP/gRPC.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        insecure: bool | None = None,
+        credentials: Any = None,
+        headers: Headers = None,
+        timeout: float | None = None,
+        compression: Any = None,
+        channel_options: Any = None,
+        retryable_error_codes: Any = None,
+        *,
+        max_request_size: int | None = None,
+        max_concurrent_requests: int = CONCURRENCY,
+        meter_provider: Any = None,
+    ) -> None:
+        if credentials is not None:
+            _log.warning("credentials of grpcio are not used; name certificates in the environment")
+            insecure = False
+        settings = grpc_settings(
+            self._signal,
+            endpoint=endpoint,
+            insecure=insecure,
+            headers=headers,
+            timeout=timeout,
+            compression=compression,
+        )
+        self._endpoint = settings.where
+        most = GRPC_REQUEST if max_request_size is None else max_request_size
+        self._sender = Sender(GrpcClient, settings, most, max_concurrent_requests)

@@ -1,0 +1,44 @@
+"""Metrics over OTLP/HTTP with JSON.
+
+Spec: OTLP Exporter Configuration; OTLP/HTTP, JSON Protobuf Encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph.sdk.exporter.otlp._base import OverHttp
+from heliograph.sdk.exporter.otlp._metrics import OfMetrics
+from heliograph.sdk.exporter.otlp._settings import Headers
+
+
+class OTLPMetricExporter(OfMetrics, OverHttp):
+    """Sends metrics over OTLP/HTTP with JSON. Other arguments, variables and errors: `OverHttp`.
+
+    Args:
+        preferred_temporality, preferred_aggregation: by class of instrument; for the others
+            ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`` and
+            ``OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION`` decide.
+        max_export_batch_size: data points of a request; any number when not given.
+    """
+
+    _is_json = True
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        certificate_file: str | None = None,
+        client_key_file: str | None = None,
+        client_certificate_file: str | None = None,
+        headers: Headers = None,
+        timeout: float | None = None,
+        compression: Any = None,
+        preferred_temporality: Mapping[type, Any] | None = None,
+        preferred_aggregation: Mapping[type, Any] | None = None,
+        max_export_batch_size: int | None = None,
+        **more: Any,
+    ) -> None:
+        files = (certificate_file, client_key_file, client_certificate_file)
+        OverHttp.__init__(self, endpoint, *files, headers, timeout, compression, **more)
+        self._prefer(preferred_temporality, preferred_aggregation, max_export_batch_size)

@@ -1,0 +1,12 @@
+"""Spans over OTLP/HTTP with JSON.
+
+Spec: OTLP Exporter Configuration; OTLP/HTTP, JSON Protobuf Encoding.
+"""
+
+from heliograph.sdk.exporter.otlp._base import OfSpans, OverHttp
+
+
+class OTLPSpanExporter(OfSpans, OverHttp):
+    """Sends spans over OTLP/HTTP with JSON. Arguments, variables and errors: `OverHttp`."""
+
+    _is_json = True
