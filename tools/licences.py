@@ -47,7 +47,7 @@ SPELLINGS = {
 }
 """What packages write instead of the SPDX identifier."""
 
-ELSEWHERE = {"colorama": "BSD-3-Clause"}
+ELSEWHERE = {"colorama": "BSD-3-Clause", "win32-setctime": "MIT"}
 """Packages of the lock file that are installed on other systems only."""
 
 

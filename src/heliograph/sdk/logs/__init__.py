@@ -8,6 +8,7 @@ Spec: Logs SDK.
 from heliograph.sdk.logs._handler import LoggingHandler
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import (
+    ConcurrentMultiLogRecordProcessor,
     LogRecordProcessor,
     SynchronousMultiLogRecordProcessor,
 )
@@ -23,6 +24,7 @@ LogDroppedAttributesWarning = LogRecordDroppedAttributesWarning
 LogLimits = LogRecordLimits
 
 __all__ = [
+    "ConcurrentMultiLogRecordProcessor",
     "LogDroppedAttributesWarning",
     "LogLimits",
     "LogRecordDroppedAttributesWarning",

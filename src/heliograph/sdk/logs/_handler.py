@@ -13,21 +13,29 @@ from opentelemetry.context import get_value
 from heliograph.sdk._worker import EXPORTING
 from heliograph.sdk.logs._provider import Logger
 from heliograph.sdk.logs._records import exception_fields
+from heliograph.sdk.logs.correlation import FIELDS
 
 FLUSH = 2000
 """Milliseconds that flushing the handler may take, as `logging` does at exit."""
 
 _PLAIN = (type(None), bool, bytes, int, float, Sequence, Mapping)
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName", *FIELDS}
 
 _TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
-def _severity(level: int) -> int:
+def severity(level: int) -> api.SeverityNumber:
+    """Return what a level of `logging` is in the data model."""
     if level < 10:
-        return 0
-    return 24 if level > 53 else level // 10 * 4 + 1 + min(level % 10, 3)
+        return api.SeverityNumber.UNSPECIFIED
+    number = 24 if level > 53 else level // 10 * 4 + 1 + min(level % 10, 3)
+    return api.SeverityNumber(number)
+
+
+def severity_text(level: str) -> str:
+    """Return how the official SDK writes the name of a level."""
+    return _TEXTS.get(level, level)
 
 
 def _made(record: logging.LogRecord, body: Any, more: dict[str, Any] | None) -> api.LogRecord:
@@ -38,11 +46,19 @@ def _made(record: logging.LogRecord, body: Any, more: dict[str, Any] | None) -> 
     attributes["code.line.number"] = record.lineno
     return api.LogRecord(
         timestamp=int(record.created * 1e9),
-        severity_text=_TEXTS.get(record.levelname, record.levelname),
-        severity_number=api.SeverityNumber(_severity(record.levelno)),
+        severity_text=severity_text(record.levelname),
+        severity_number=severity(record.levelno),
         body=body,
         attributes=attributes | (more or {}),
     )
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields of a record, without those that its ids stand for."""
+    fields = record.__dict__
+    if "otelTraceID" not in fields:
+        return fields
+    return {key: value for key, value in fields.items() if key not in FIELDS}
 
 
 class LoggingHandler(logging.Handler):
@@ -82,7 +98,7 @@ class LoggingHandler(logging.Handler):
             info = record.exc_info
             more = None if not info or info[1] is None else exception_fields(info[1])
             body = self._body(record)
-            if logger is None or not logger.recorder.log(record.__dict__, body, more):
+            if logger is None or not logger.recorder.log(_fields(record), body, more):
                 self._emit_slowly(logger, record, body, more)
         except Exception:
             self.handleError(record)
@@ -115,7 +131,7 @@ class LoggingHandler(logging.Handler):
                     return
                 if type(found) is Logger:
                     self._loggers[record.name] = found
-                    if not found._is_enabled() or found.recorder.log(record.__dict__, body, more):
+                    if not found._is_enabled() or found.recorder.log(_fields(record), body, more):
                         return
             found.emit(_made(record, body, more))
         finally:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from heliograph._core import LogRoute
-from heliograph.sdk.trace._processors import fenced
+from heliograph.sdk._concurrent import Concurrent, fenced
 
 if TYPE_CHECKING:
     from opentelemetry._logs import SeverityNumber
@@ -93,6 +93,27 @@ class SynchronousMultiLogRecordProcessor(LogRecordProcessor):
             if fenced(processor.force_flush, int(left * 1000)) is False:
                 flushed = False
         return flushed
+
+
+class ConcurrentMultiLogRecordProcessor(Concurrent, LogRecordProcessor):
+    """Tells several processors at a time, on ``num_threads`` threads, and waits for all.
+
+    What one changes of a record the others may see or not.
+    """
+
+    def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
+        """Add a processor."""
+        self._add(log_record_processor)
+
+    @property
+    def _log_record_processors(self) -> tuple[Any, ...]:
+        return self._processors
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        self._all([(one.on_emit, log_record) for one in self._processors])
+
+    def enabled(self, **about: Any) -> bool:
+        return any(_is_enabled(one, about) for one in self._processors)
 
 
 def _is_enabled(processor: Any, about: dict[str, Any]) -> bool:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from heliograph._core import ExportQueue, Route, fork_generation
+from heliograph._core import ExportQueue, Route
+from heliograph.sdk._concurrent import Concurrent, fenced
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     from opentelemetry.context import Context
 
     from heliograph._core import Span
     from heliograph.sdk.trace._readable import ReadableSpan
-
-_log = logging.getLogger("heliograph.sdk.trace")
 
 
 class SpanProcessor:
@@ -93,52 +89,25 @@ class SynchronousMultiSpanProcessor(SpanProcessor):
         return flushed
 
 
-class ConcurrentMultiSpanProcessor(SpanProcessor):
+class ConcurrentMultiSpanProcessor(Concurrent, SpanProcessor):
     """Tells several processors at a time, on ``num_threads`` threads, and waits for all."""
-
-    def __init__(self, num_threads: int = 2) -> None:
-        self._span_processors: tuple[Any, ...] = ()
-        self._lock = threading.Lock()
-        self._threads = num_threads
-        self._executor: ThreadPoolExecutor | None = None
-        self._generation = 0
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add a processor."""
-        with self._lock:
-            self._span_processors += (span_processor,)
+        self._add(span_processor)
 
-    def _all(self, calls: list[Any], timeout: float | None = None) -> list[Any]:
-        """Run the calls; return what those gave that were done in time."""
-        from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415
-
-        if self._executor is None or self._generation != fork_generation():
-            self._generation = fork_generation()
-            self._executor = ThreadPoolExecutor(self._threads, "heliograph-processors")
-        try:
-            futures = [self._executor.submit(fenced, *call) for call in calls]
-        except RuntimeError:
-            # The interpreter is shutting down and starts no threads any more.
-            return [fenced(*call) for call in calls]
-        done = wait(futures, timeout).done
-        return [future.result() for future in futures if future in done]
+    @property
+    def _span_processors(self) -> tuple[Any, ...]:
+        return self._processors
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        self._all([(one.on_start, span, parent_context) for one in self._span_processors])
+        self._all([(one.on_start, span, parent_context) for one in self._processors])
 
     def on_ending(self, span: Span) -> None:
-        self._all([(ending(one), span) for one in self._span_processors])
+        self._all([(ending(one), span) for one in self._processors])
 
     def on_end(self, span: ReadableSpan) -> None:
-        self._all([(one.on_end, span) for one in self._span_processors])
-
-    def shutdown(self) -> None:
-        self._all([(one.shutdown,) for one in self._span_processors])
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        calls = [(one.force_flush, timeout_millis) for one in self._span_processors]
-        found = self._all(calls, timeout_millis / 1000)
-        return len(found) == len(calls) and not any(one is False for one in found)
+        self._all([(one.on_end, span) for one in self._processors])
 
 
 def ending(processor: Any) -> Any:
@@ -147,15 +116,6 @@ def ending(processor: Any) -> Any:
     if mine is not None and mine is not SpanProcessor.on_ending:
         return processor.on_ending
     return getattr(processor, "_on_ending", lambda span: None)
-
-
-def fenced(call: Any, *arguments: Any) -> Any:
-    """Call; log what is raised and return False then."""
-    try:
-        return call(*arguments)
-    except Exception:
-        _log.exception("a span processor raised")
-        return False
 
 
 def lead(route: Route, processors: tuple[Any, ...]) -> None:

@@ -1,0 +1,109 @@
+"""Trace ids in the logs that a program writes itself.
+
+The fields are those of the official instrumentation of `logging`: ``otelTraceID`` and
+``otelSpanID`` (hexadecimal; ``0`` outside of spans), ``otelTraceSampled`` (a bool),
+``otelServiceName``.
+
+Spec: Logs, Trace Context in non-OTLP Log Formats.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from opentelemetry import trace
+
+_log = logging.getLogger("heliograph.sdk.logs")
+
+FORMAT = (
+    "%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] "
+    "[trace_id=%(otelTraceID)s span_id=%(otelSpanID)s resource.service.name=%(otelServiceName)s "
+    "trace_sampled=%(otelTraceSampled)s] - %(message)s"
+)
+"""The format of `logging` that `correlate_logging` sets."""
+
+FIELDS = ("otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName")
+
+
+def trace_fields() -> dict[str, Any]:
+    """Return the fields of the current span."""
+    resource = getattr(trace.get_tracer_provider(), "resource", None)
+    name = resource.attributes.get("service.name") if resource is not None else None
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        values: tuple[Any, ...] = ("0", "0", False)
+    else:
+        trace_id, span_id = format(context.trace_id, "032x"), format(context.span_id, "016x")
+        values = (trace_id, span_id, context.trace_flags.sampled)
+    return dict(zip(FIELDS, (*values, name or ""), strict=True))
+
+
+class TraceContextFilter(logging.Filter):
+    """Puts the fields into each record that passes; attach it to a handler or a logger."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        vars(record).update(trace_fields())
+        return True
+
+
+def correlate_logging(format: str | None = FORMAT, level: int = logging.INFO) -> None:
+    """Put the fields into every record of `logging` from now on, and show them.
+
+    Args:
+        format: for ``logging.basicConfig``, which does nothing where there is a handler already;
+            None leaves handlers as they are.
+        level: of the root logger, where the format is set.
+    """
+    made = logging.getLogRecordFactory()
+    if not isinstance(made, _Factory):
+        logging.setLogRecordFactory(_Factory(made))
+    if format is not None:
+        logging.basicConfig(format=format, level=level)
+
+
+def correlate_from_environment(environment: Mapping[str, str] = os.environ) -> bool:
+    """Do what ``OTEL_PYTHON_LOG_CORRELATION``, ``_FORMAT`` and ``_LEVEL`` say; return whether that
+    was anything. A level that is none is said, and is INFO."""
+    if environment.get("OTEL_PYTHON_LOG_CORRELATION", "").strip().lower() != "true":
+        return False
+    name = environment.get("OTEL_PYTHON_LOG_LEVEL", "").strip().upper() or "INFO"
+    level = logging.getLevelName(name)
+    if not isinstance(level, int):
+        _log.warning("OTEL_PYTHON_LOG_LEVEL is %r, no level; INFO is used", name)
+        level = logging.INFO
+    correlate_logging(environment.get("OTEL_PYTHON_LOG_FORMAT") or FORMAT, level)
+    return True
+
+
+class _Factory:
+    """Makes records as another factory does, and adds the fields."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        record = self._make(*args, **kwargs)
+        vars(record).update(trace_fields())
+        return record
+
+
+def structlog_fields(
+    logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Add ``trace_id``, ``span_id`` and ``trace_flags`` to an event of structlog inside a span: a
+    processor, for before the renderer."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event_dict["trace_id"] = format(context.trace_id, "032x")
+        event_dict["span_id"] = format(context.span_id, "016x")
+        event_dict["trace_flags"] = format(context.trace_flags, "02x")
+    return event_dict
+
+
+def loguru_fields(record: Any) -> None:
+    """Put the fields into ``extra`` of a record of loguru: ``logger.configure(patcher=...)``."""
+    record["extra"].update(trace_fields())
