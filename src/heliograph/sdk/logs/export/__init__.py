@@ -3,6 +3,7 @@
 Spec: Logs SDK, LogRecordProcessor and LogRecordExporter.
 """
 
+from heliograph.sdk._text import log_text
 from heliograph.sdk.logs.export._batch import BatchLogRecordProcessor
 from heliograph.sdk.logs.export._simple import (
     ConsoleLogRecordExporter,
@@ -29,4 +30,5 @@ __all__ = [
     "LogRecordExportResult",
     "LogRecordExporter",
     "SimpleLogRecordProcessor",
+    "log_text",
 ]

@@ -84,7 +84,12 @@ def _line(record: ReadableLogRecord) -> str:
 
 
 class ConsoleLogRecordExporter(LogRecordExporter):
-    """Prints records, by default as JSON to the standard output."""
+    """Prints records.
+
+    Args:
+        out: standard output when not given.
+        formatter: makes the text of a record; JSON when not given, `log_text` is made for people.
+    """
 
     def __init__(self, out: TextIO | None = None, formatter: Callable[[Any], str] = _line) -> None:
         self.out = sys.stdout if out is None else out

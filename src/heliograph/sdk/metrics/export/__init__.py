@@ -1,5 +1,6 @@
 """Readers, exporters, and what goes between them."""
 
+from heliograph.sdk._text import metrics_text
 from heliograph.sdk.metrics._internal.aggregation import AggregationTemporality
 from heliograph.sdk.metrics._internal.export import (
     CardinalityLimits,
@@ -54,4 +55,5 @@ __all__ = [
     "ResourceMetrics",
     "ScopeMetrics",
     "Sum",
+    "metrics_text",
 ]

@@ -3,6 +3,7 @@
 Spec: Tracing SDK, Span Processor and Span Exporter.
 """
 
+from heliograph.sdk._text import span_text
 from heliograph.sdk.trace.export._batch import BatchSpanProcessor
 from heliograph.sdk.trace.export._simple import (
     ConsoleSpanExporter,
@@ -17,4 +18,5 @@ __all__ = [
     "SimpleSpanProcessor",
     "SpanExportResult",
     "SpanExporter",
+    "span_text",
 ]

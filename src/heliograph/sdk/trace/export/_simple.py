@@ -82,7 +82,13 @@ def _line(span: ReadableSpan) -> str:
 
 
 class ConsoleSpanExporter(SpanExporter):
-    """Prints spans, by default as JSON to the standard output."""
+    """Prints spans.
+
+    Args:
+        service_name: not used, as officially.
+        out: standard output when not given.
+        formatter: makes the text of a span; JSON when not given, `span_text` is made for people.
+    """
 
     def __init__(
         self,

@@ -17,7 +17,14 @@ def _json(data: MetricsData) -> str:
 
 
 class ConsoleMetricExporter(MetricExporter):
-    """Writes metrics to a stream as JSON; to standard output when not told otherwise."""
+    """Prints metrics.
+
+    Args:
+        out: standard output when not given.
+        formatter: makes the text of what was collected; JSON when not given, `metrics_text` is made
+            for people.
+        preferred_temporality, preferred_aggregation: by class of instrument.
+    """
 
     def __init__(
         self,
