@@ -75,6 +75,13 @@ import heliograph.sdk.trace as ours
 import heliograph.sdk.trace.export
 assert alias is ours
 assert opentelemetry.sdk.trace.export is heliograph.sdk.trace.export
+import opentelemetry.exporter.otlp.json.http as json_http
+import opentelemetry.exporter.otlp.json.file as json_file
+import opentelemetry.exporter.otlp.json.http._log_exporter
+import opentelemetry.exporter.otlp.json.file._log_exporter as json_lines
+from heliograph.sdk.exporter.otlp.json.file._log_exporter import FileLogExporter
+assert json_http.OTLPSpanExporter.__module__.startswith("heliograph.sdk.exporter.otlp.json")
+assert json_file.FileMetricExporter and json_lines.FileLogExporter is FileLogExporter
 assert ours.__name__ == "heliograph.sdk.trace" == ours.__spec__.name
 try:
     import opentelemetry.sdk.nothing

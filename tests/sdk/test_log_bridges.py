@@ -263,7 +263,7 @@ def test_concurrent_processors_are_told_and_asked() -> None:
             return self.wants
 
     first, second = Wants(False), Wants(False)
-    many = ConcurrentMultiLogRecordProcessor(num_threads=2)
+    many = ConcurrentMultiLogRecordProcessor(max_workers=2)
     provider = LoggerProvider(shutdown_on_exit=False, multi_log_record_processor=many)
     provider.add_log_record_processor(first)
     provider.add_log_record_processor(second)

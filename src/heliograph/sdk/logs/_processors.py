@@ -96,10 +96,13 @@ class SynchronousMultiLogRecordProcessor(LogRecordProcessor):
 
 
 class ConcurrentMultiLogRecordProcessor(Concurrent, LogRecordProcessor):
-    """Tells several processors at a time, on ``num_threads`` threads, and waits for all.
+    """Tells several processors at a time, on ``max_workers`` threads, and waits for all.
 
     What one changes of a record the others may see or not.
     """
+
+    def __init__(self, max_workers: int = 2) -> None:
+        super().__init__(max_workers)
 
     def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
         """Add a processor."""

@@ -1,12 +1,12 @@
-"""What the OTLP exporters have in common, by signal and by what carries them."""
+"""What the OTLP exporters of all signals have in common, by what carries them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
 
-from heliograph._core import Batch, GrpcClient, HttpClient, encode_logs, encode_spans
+from heliograph._core import Batch, GrpcClient, HttpClient
 from heliograph.sdk.exporter.otlp._sender import CONCURRENCY, Sender
 from heliograph.sdk.exporter.otlp._settings import (
     GRPC_REQUEST,
@@ -15,12 +15,6 @@ from heliograph.sdk.exporter.otlp._settings import (
     grpc_settings,
     http_settings,
 )
-from heliograph.sdk.logs.export import LogRecordExporter, LogRecordExportResult
-from heliograph.sdk.trace.export import SpanExporter, SpanExportResult
-
-if TYPE_CHECKING:
-    from heliograph.sdk.logs import ReadableLogRecord
-    from heliograph.sdk.trace import ReadableSpan
 
 _log = logging.getLogger("heliograph.sdk.exporter")
 
@@ -74,32 +68,6 @@ class OtlpExporter:
         return True
 
 
-class OfSpans(OtlpExporter, SpanExporter):
-    """Exports spans."""
-
-    _signal = "traces"
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans that are objects; recorded ones are already bytes, others are encoded."""
-        taken = self._sender.send(encode_spans(spans))
-        return SpanExportResult.SUCCESS if taken else SpanExportResult.FAILURE
-
-    _export_objects = export
-
-
-class OfLogs(OtlpExporter, LogRecordExporter):
-    """Exports log records."""
-
-    _signal = "logs"
-
-    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        """Send records that are objects."""
-        taken = self._sender.send(encode_logs(batch))
-        return LogRecordExportResult.SUCCESS if taken else LogRecordExportResult.FAILURE
-
-    _export_objects = export
-
-
 class OverHttp(OtlpExporter):
     """Exports over OTLP/HTTP. What is not given comes from ``OTEL_EXPORTER_OTLP_{SIGNAL}_*``, then
     ``OTEL_EXPORTER_OTLP_*``.
@@ -110,7 +78,7 @@ class OverHttp(OtlpExporter):
         headers: sent with each request.
         timeout: seconds for one export, retries included; 10.
         compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
-        session: of requests; not used.
+        session: of requests; not used, which is said.
         max_request_size: bytes before compression, 64 MiB; larger batches go as several requests.
         max_concurrent_requests: on their way at a time; 8.
 
@@ -136,6 +104,8 @@ class OverHttp(OtlpExporter):
         max_concurrent_requests: int = CONCURRENCY,
         meter_provider: Any = None,
     ) -> None:
+        if session is not None:
+            _log.warning("a session of requests is not used; give headers and certificates")
         settings = http_settings(
             self._signal,
             endpoint=endpoint,

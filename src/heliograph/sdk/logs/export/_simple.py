@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -10,9 +9,10 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
-from opentelemetry.context import detach, get_value
+from opentelemetry.context import get_value
 
-from heliograph.sdk._worker import EXPORTING, attach_exporting
+from heliograph.sdk._simple import Simple
+from heliograph.sdk._worker import EXPORTING
 from heliograph.sdk.logs._processors import LogRecordProcessor
 from heliograph.sdk.logs._records import readable
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from heliograph.sdk.logs._records import ReadableLogRecord, ReadWriteLogRecord
-
-_log = logging.getLogger("heliograph.sdk.logs")
 
 
 class LogRecordExportResult(Enum):
@@ -46,37 +44,24 @@ class LogRecordExporter:
         return True
 
 
-class SimpleLogRecordProcessor(LogRecordProcessor):
+class SimpleLogRecordProcessor(Simple, LogRecordProcessor):
     """Exports each record as it is emitted, on the thread that emits it.
 
     A record that is emitted while one is exported is dropped.
+
+    Spec: Logs SDK, Simple processor.
     """
+
+    _items = "log records"
 
     def __init__(
         self, exporter: LogRecordExporter, *, meter_provider: MeterProvider | None = None
     ) -> None:
-        self._exporter = exporter
-        self._is_shut_down = False
+        super().__init__(exporter)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        if self._is_shut_down or get_value(EXPORTING):
-            return
-        token = attach_exporting()
-        try:
-            self._exporter.export((readable(log_record),))
-        except Exception:
-            _log.exception("an exporter of log records raised")
-        finally:
-            detach(token)
-
-    def shutdown(self) -> None:
-        if not self._is_shut_down:
-            self._is_shut_down = True
-            self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        flush = getattr(self._exporter, "force_flush", None)
-        return flush is None or flush(timeout_millis) is not False
+        if not self._is_shut_down and not get_value(EXPORTING):
+            self._export(readable(log_record))
 
 
 def _line(record: ReadableLogRecord) -> str:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
-from opentelemetry.context import (
-    _SUPPRESS_INSTRUMENTATION_KEY,
-    attach,
-    detach,
-    set_value,
-)
-
+from heliograph.sdk._simple import Simple
 from heliograph.sdk.trace._processors import SpanProcessor
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
 
     from heliograph.sdk.trace._readable import ReadableSpan
-
-_log = logging.getLogger("heliograph.sdk.trace")
 
 
 class SpanExportResult(Enum):
@@ -48,33 +39,23 @@ class SpanExporter:
         return True
 
 
-class SimpleSpanProcessor(SpanProcessor):
-    """Exports each span as it ends, on the thread that ends it."""
+class SimpleSpanProcessor(Simple, SpanProcessor):
+    """Exports each span as it ends, on the thread that ends it.
+
+    Spec: Tracing SDK, Simple processor.
+    """
+
+    _items = "spans"
 
     def __init__(
         self, span_exporter: SpanExporter, *, meter_provider: MeterProvider | None = None
     ) -> None:
         self.span_exporter = span_exporter
-        self._is_shut_down = False
+        super().__init__(span_exporter)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if self._is_shut_down or not (span.context and span.context.trace_flags.sampled):
-            return
-        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            self.span_exporter.export((span,))
-        except Exception:
-            _log.exception("a span exporter raised")
-        finally:
-            detach(token)
-
-    def shutdown(self) -> None:
-        if not self._is_shut_down:
-            self._is_shut_down = True
-            self.span_exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return self.span_exporter.force_flush(timeout_millis) is not False
+        if not self._is_shut_down and span.context and span.context.trace_flags.sampled:
+            self._export(span)
 
 
 def _line(span: ReadableSpan) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
 from heliograph.sdk.metrics._internal.export.reader import CardinalityLimits, MetricReader
@@ -115,7 +116,7 @@ class PeriodicExportingMetricReader(MetricReader):
         data = metrics_data
         if isinstance(data, Collected):
             data = data.shaped_for(self._exporter)
-        token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = attach_exporting()
         try:
             result = self._exporter.export(data, timeout_millis=timeout_millis)
             # Of the official SDK's enumeration or of ours.

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import IO
 
-from heliograph.sdk.exporter.otlp._base import OfLogs
 from heliograph.sdk.exporter.otlp._lines import Lines
+from heliograph.sdk.exporter.otlp._logs import OfLogs
 
 
 class FileLogExporter(OfLogs):

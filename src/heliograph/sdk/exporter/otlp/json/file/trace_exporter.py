@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import IO
 
-from heliograph.sdk.exporter.otlp._base import OfSpans
 from heliograph.sdk.exporter.otlp._lines import Lines
+from heliograph.sdk.exporter.otlp._spans import OfSpans
 
 
 class FileSpanExporter(OfSpans):

@@ -3,7 +3,8 @@
 Spec: OTLP Exporter Configuration; OTLP/HTTP, JSON Protobuf Encoding.
 """
 
-from heliograph.sdk.exporter.otlp._base import OfLogs, OverHttp
+from heliograph.sdk.exporter.otlp._base import OverHttp
+from heliograph.sdk.exporter.otlp._logs import OfLogs
 
 
 class OTLPLogExporter(OfLogs, OverHttp):

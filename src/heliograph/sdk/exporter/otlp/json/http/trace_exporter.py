@@ -3,7 +3,8 @@
 Spec: OTLP Exporter Configuration; OTLP/HTTP, JSON Protobuf Encoding.
 """
 
-from heliograph.sdk.exporter.otlp._base import OfSpans, OverHttp
+from heliograph.sdk.exporter.otlp._base import OverHttp
+from heliograph.sdk.exporter.otlp._spans import OfSpans
 
 
 class OTLPSpanExporter(OfSpans, OverHttp):

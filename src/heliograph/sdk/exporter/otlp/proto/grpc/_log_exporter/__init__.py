@@ -3,7 +3,8 @@
 Spec: OTLP Exporter Configuration; OTLP/gRPC.
 """
 
-from heliograph.sdk.exporter.otlp._base import OfLogs, OverGrpc
+from heliograph.sdk.exporter.otlp._base import OverGrpc
+from heliograph.sdk.exporter.otlp._logs import OfLogs
 
 
 class OTLPLogExporter(OfLogs, OverGrpc):

@@ -3,7 +3,8 @@
 Spec: OTLP Exporter Configuration; OTLP/gRPC.
 """
 
-from heliograph.sdk.exporter.otlp._base import OfSpans, OverGrpc
+from heliograph.sdk.exporter.otlp._base import OverGrpc
+from heliograph.sdk.exporter.otlp._spans import OfSpans
 
 
 class OTLPSpanExporter(OfSpans, OverGrpc):

@@ -39,5 +39,5 @@ class OTLPMetricExporter(OfMetrics, OverHttp):
         **more: Any,
     ) -> None:
         files = (certificate_file, client_key_file, client_certificate_file)
-        OverHttp.__init__(self, endpoint, *files, headers, timeout, compression, **more)
+        OverHttp.__init__(self, endpoint, *files, headers, timeout, compression, session, **more)
         self._prefer(preferred_temporality, preferred_aggregation, max_export_batch_size)
