@@ -787,6 +787,16 @@ class Route:
         """Send spans to these queues, and to these methods of processors."""
 
 @disjoint_base
+class W3CPropagator:
+    """Injects and extracts ``traceparent`` and ``tracestate``, ``baggage``, or all three."""
+
+    def __new__(cls, *, trace: bool = True, baggage: bool = True) -> Self: ...
+    def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None: ...
+    def extract(self, carrier: Any, context: Any = None, getter: Any = None) -> Any: ...
+    @property
+    def fields(self) -> set[str]: ...
+
+@disjoint_base
 class Tracer:
     """Starts spans of one instrumentation scope."""
 
@@ -803,9 +813,9 @@ class Tracer:
     ) -> None:
         """Say how spans are started from now on.
 
-        ``plan`` is a bool, a bound of trace ids, five plans for a parent-based sampler, or a
-        sampler. ``limits`` are attributes, their length, events, links, attributes of an event, of
-        a link, and the length of both.
+        ``plan`` is a bool, a rejection threshold and the trace state of roots above it, five plans
+        for a parent-based sampler, or a sampler. ``limits`` are attributes, their length, events,
+        links, attributes of an event, of a link, and the length of both.
         """
 
     def start_span(

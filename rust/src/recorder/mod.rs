@@ -10,5 +10,6 @@ pub mod metrics;
 pub mod queue;
 pub mod scope;
 pub mod span;
+pub mod w3c;
 
 pub mod py;

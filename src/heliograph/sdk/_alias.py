@@ -16,6 +16,12 @@ ALIASES = {
 }
 """Packages that get modules of ours; the packages themselves stay what they are."""
 
+SINGLE = {
+    "opentelemetry.processor.baggage": "heliograph.sdk.processor.baggage",
+    "opentelemetry.propagators.b3": "heliograph.sdk.propagators.b3",
+}
+"""Packages of their own, beside others that we have not."""
+
 
 def install_aliases(*, replace: bool = False) -> None:
     """Let ``import opentelemetry.sdk…`` and ``opentelemetry.exporter…`` find our modules.
@@ -27,6 +33,7 @@ def install_aliases(*, replace: bool = False) -> None:
         return
     sys.meta_path.insert(0, _ChildFinder())
     finder = AliasFinder()
+    sys.meta_path.append(_ParentFinder())
     if replace:
         sys.meta_path.insert(0, finder)
     else:
@@ -67,6 +74,16 @@ class _ChildFinder(AliasFinder):
         return super().find_spec(fullname, path, target)
 
 
+class _ParentFinder:
+    """Finds the namespace around a package of `SINGLE`, where nothing else is installed in it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        is_parent = any(name.startswith(f"{fullname}.") for name in SINGLE)
+        return _namespace(fullname) if is_parent else None
+
+
 def _namespace(fullname: str) -> ModuleSpec | None:
     """Return an empty namespace package, unless there is a package already."""
     spec = ModuleSpec(fullname, None, is_package=True)
@@ -76,7 +93,7 @@ def _namespace(fullname: str) -> ModuleSpec | None:
 
 def our_name(fullname: str) -> str | None:
     """Return the name of our module for an official name."""
-    for official, ours in ALIASES.items():
+    for official, ours in (ALIASES | SINGLE).items():
         if fullname == official or fullname.startswith(f"{official}."):
             return ours + fullname.removeprefix(official)
     return None

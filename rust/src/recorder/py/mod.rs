@@ -4,6 +4,7 @@ mod api;
 mod current;
 mod held;
 mod logs;
+mod propagation;
 mod queue;
 mod readable;
 mod span;
@@ -27,6 +28,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::PyRoute>()?;
     module.add_class::<queue::PyScope>()?;
     module.add_class::<tracer::PyTracer>()?;
+    module.add_class::<propagation::PyW3c>()?;
     module.add_class::<logs::PyLogRoute>()?;
     module.add_class::<logs::PyLogRecorder>()?;
     module.add_function(wrap_pyfunction!(logs::encode_logs, module)?)?;

@@ -22,6 +22,8 @@ static IDS: Held<Generator> = Held::new(Generator::new());
 
 const SAMPLED: u8 = 1;
 const RANDOM: u8 = 2;
+/// The bits of a trace id that are random.
+const RANDOMNESS: u64 = (1 << 56) - 1;
 
 /// A random id of 64 or 128 bits, never zero.
 #[pyfunction]
@@ -44,8 +46,8 @@ pub struct Start<'a, 'py> {
 /// Our own samplers, decided here; others are asked.
 enum Sampler {
     Always(bool),
-    /// Sampled when the low 64 bits of the trace id are below.
-    Below(u128),
+    /// Sampled when the randomness is at least this threshold; the trace state of such a root.
+    Ratio(u64, Py<PyAny>),
     /// root, remote sampled, remote not sampled, local sampled, local not sampled
     Parent(Box<[Sampler; 5]>),
     Python(Py<PyAny>),
@@ -53,6 +55,7 @@ enum Sampler {
 
 enum Choice {
     Made(bool),
+    Ratio(u64, Py<PyAny>),
     Ask(Py<PyAny>),
 }
 
@@ -62,8 +65,8 @@ impl Sampler {
         if let Ok(always) = plan.extract::<bool>() {
             return Ok(Self::Always(always));
         }
-        if let Ok(bound) = plan.extract::<u128>() {
-            return Ok(Self::Below(bound));
+        if let Ok((threshold, state)) = plan.extract::<(u64, Py<PyAny>)>() {
+            return Ok(Self::Ratio(threshold, state));
         }
         if let Ok(parts) = plan.cast::<PyTuple>() {
             let parts: Vec<Self> =
@@ -75,10 +78,10 @@ impl Sampler {
         Ok(Self::Python(plan.clone().unbind()))
     }
 
-    fn choose(&self, py: Python<'_>, parent: Option<Ids>, trace: u128) -> Choice {
+    fn choose(&self, py: Python<'_>, parent: Option<Ids>) -> Choice {
         match self {
             Self::Always(always) => Choice::Made(*always),
-            Self::Below(bound) => Choice::Made(trace & u128::from(u64::MAX) < *bound),
+            Self::Ratio(threshold, state) => Choice::Ratio(*threshold, state.clone_ref(py)),
             Self::Parent(parts) => {
                 let part = match parent {
                     None => 0,
@@ -86,7 +89,7 @@ impl Sampler {
                         1 + usize::from(!ids.remote) * 2 + usize::from(ids.flags & SAMPLED == 0)
                     }
                 };
-                parts[part].choose(py, parent, trace)
+                parts[part].choose(py, parent)
             }
             Self::Python(sampler) => Choice::Ask(sampler.clone_ref(py)),
         }
@@ -153,7 +156,7 @@ impl PyTracer {
         let (trace, span, random) = new_ids(py, generator.as_ref(), parent.as_ref())?;
         let above = parent.as_ref().map(|parent| parent.ids);
         let choice = setup
-            .with(py, |setup| setup.as_ref().map(|setup| setup.sampler.choose(py, above, trace)))
+            .with(py, |setup| setup.as_ref().map(|setup| setup.sampler.choose(py, above)))
             .flatten()
             .unwrap_or(Choice::Made(false));
         let (sampled, recording, state, given) = match choice {
@@ -165,6 +168,11 @@ impl PyTracer {
                     state.map(|state| state.clone_ref(py)),
                     start.attributes.cloned(),
                 )
+            }
+            Choice::Ratio(threshold, root) => {
+                let above = parent.as_ref().and_then(|parent| parent.state.as_ref());
+                let (sampled, state) = ratio(py, threshold, root, trace, random, above)?;
+                (sampled, sampled, state, start.attributes.cloned())
             }
             Choice::Ask(sampler) => ask(py, &sampler, trace, start)?,
         };
@@ -243,6 +251,23 @@ fn new_ids(
     Ok((trace, span, random(own)))
 }
 
+/// Decide for a share of the traces: whether it is sampled, and its trace state.
+fn ratio(
+    py: Python<'_>,
+    threshold: u64,
+    root: Py<PyAny>,
+    trace: u128,
+    random: bool,
+    above: Option<&Py<PyAny>>,
+) -> PyResult<(bool, Option<Py<PyAny>>)> {
+    let above = above.filter(|state| state.bind(py).len().unwrap_or(0) > 0);
+    if above.is_some() || !random {
+        return Api::help(py, "ratio", (threshold, trace, random, above))?.extract();
+    }
+    let sampled = (trace as u64) & RANDOMNESS >= threshold;
+    Ok((sampled, sampled.then_some(root)))
+}
+
 type Asked<'py> = (bool, bool, Option<Py<PyAny>>, Option<Bound<'py, PyAny>>);
 
 /// Ask a sampler written in Python: sampled, recorded, trace state, attributes.
@@ -317,7 +342,8 @@ impl PyTracer {
 
     /// Say how spans are started from now on.
     ///
-    /// `plan` is a bool, a bound of trace ids, five plans for a parent-based sampler, or a sampler.
+    /// `plan` is a bool, a rejection threshold and the trace state of roots above it, five plans for
+    /// a parent-based sampler, or a sampler.
     /// `limits` are attributes, their length, events, links, attributes of an event, of a link, and
     /// the length of both; None is no limit.
     #[allow(clippy::too_many_arguments)] // Python passes them.

@@ -15,11 +15,17 @@ from heliograph.sdk.trace._processors import (
     SpanProcessor,
     SynchronousMultiSpanProcessor,
 )
-from heliograph.sdk.trace._provider import Tracer, TracerConfig, TracerProvider
+from heliograph.sdk.trace._provider import (
+    RuleBasedTracerConfigurator,
+    Tracer,
+    TracerConfig,
+    TracerProvider,
+)
 from heliograph.sdk.trace._readable import Event, EventBase, ReadableSpan, SpanView
 
 _Span = Span
 _TracerConfig = TracerConfig
+_RuleBasedTracerConfigurator = RuleBasedTracerConfigurator
 
 _api.Span.register(SpanBase)
 _api.NonRecordingSpan.register(UnsampledSpan)
@@ -53,6 +59,7 @@ __all__ = [
     "EventBase",
     "ReadableSpan",
     "Resource",
+    "RuleBasedTracerConfigurator",
     "Span",
     "SpanLimits",
     "SpanProcessor",

@@ -13,7 +13,13 @@ from opentelemetry.trace import Status, StatusCode
 
 from heliograph._core import CurrentSpan
 from heliograph.sdk.trace._readable import SpanView
-from heliograph.sdk.trace.sampling import Decision, ParentBased, StaticSampler, TraceIdRatioBased
+from heliograph.sdk.trace.sampling import (
+    Decision,
+    ParentBased,
+    StaticSampler,
+    TraceIdRatioBased,
+    choose,
+)
 
 _log = logging.getLogger("heliograph.sdk.trace")
 
@@ -26,7 +32,7 @@ def plan(sampler: Any) -> Any:
     if kind is StaticSampler and sampler._decision is not Decision.RECORD_ONLY:
         return sampler._decision is Decision.RECORD_AND_SAMPLE
     if kind is TraceIdRatioBased:
-        return sampler.bound
+        return sampler.threshold, sampler.root_state
     if isinstance(sampler, ParentBased) and kind.should_sample is ParentBased.should_sample:
         return (
             plan(sampler._root),
@@ -36,6 +42,14 @@ def plan(sampler: Any) -> Any:
             plan(sampler._local_parent_not_sampled),
         )
     return sampler
+
+
+ratio = choose
+
+
+def baggage_dropped(members: int) -> None:
+    """Say that baggage was too large for its header."""
+    _log.warning("%d entries of baggage are too large or too many to propagate", members)
 
 
 def too_late(what: str) -> None:

@@ -27,6 +27,7 @@ from heliograph.sdk.trace._processors import (
     ending,
 )
 from heliograph.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from heliograph.sdk.util._configurator import RuleBasedConfigurator
 from heliograph.sdk.util.instrumentation import InstrumentationInfo, InstrumentationScope
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class TracerConfig:
 
 
 Configurator = Callable[[InstrumentationScope], Any]
+
+RuleBasedTracerConfigurator = RuleBasedConfigurator[TracerConfig]
 
 LIVING: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
 """Providers that may hold something."""
@@ -163,6 +166,8 @@ class TracerProvider(api.TracerProvider):
         id_generator: makes the ids; random ones when not given.
         span_limits: how much a span keeps.
         meter_provider: where metrics about this SDK go.
+        tracer_configurator: gives the `TracerConfig` of a scope, as a
+            `RuleBasedTracerConfigurator` does; all are enabled when not given.
 
     Spec: Tracing SDK, Tracer Provider.
     """
@@ -179,6 +184,7 @@ class TracerProvider(api.TracerProvider):
         span_limits: SpanLimits | None = None,
         *,
         meter_provider: MeterProvider | None = None,
+        tracer_configurator: Configurator | None = None,
         _tracer_configurator: Configurator | None = None,
     ) -> None:
         self._active_span_processor: Any = active_span_processor or SynchronousMultiSpanProcessor()
@@ -187,7 +193,7 @@ class TracerProvider(api.TracerProvider):
         self.sampler = sampler or sampling._get_from_env_or_default()
         self._span_limits = span_limits or SpanLimits()
         self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
-        self._tracer_configurator = _tracer_configurator
+        self._tracer_configurator = tracer_configurator or _tracer_configurator
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         self._lock = threading.Lock()
         self._atexit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None

@@ -1,8 +1,9 @@
 """Which spans are recorded and sent on.
 
 Ready to use: `ALWAYS_ON`, `ALWAYS_OFF`, `DEFAULT_ON` and `DEFAULT_OFF` (which follow the parent),
-`TraceIdRatioBased`, `ParentBased`, `ParentBasedTraceIdRatio`, `AlwaysRecordSampler`. A sampler of
-your own is a subclass of `Sampler`. ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` choose
+`TraceIdRatioBased`, `ParentBased`, `ParentBasedTraceIdRatio`, `AlwaysRecordSampler`; more are in
+`heliograph.sdk.trace.composable` and `heliograph.sdk.trace.jaeger_remote`. A sampler of your own is
+a subclass of `Sampler`. ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` choose
 one for providers that are given none.
 
 Spec: Tracing SDK, Sampling.
@@ -18,9 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.trace import SpanKind, TraceState, get_current_span
+from opentelemetry.trace import SpanKind, TraceFlags, TraceState, get_current_span
 
 from heliograph.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
+from heliograph.sdk.trace._tracestate import NEVER, Sampling, randomness_of, threshold_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -120,34 +122,26 @@ ALWAYS_ON = StaticSampler(Decision.RECORD_AND_SAMPLE)
 
 
 class TraceIdRatioBased(Sampler):
-    """A share of all traces, the same ones in every process.
+    """A share of all traces, the same ones in every process; the parent does not matter.
+
+    Sampled are those whose randomness reaches a threshold, which stands in the trace state of their
+    spans as ``ot=th:…``. The randomness is the trace state's ``rv``, or the low 56 bits of the
+    trace id. Spec: Tracing SDK, TraceIdRatioBased; TraceState Probability Sampling.
 
     Args:
-        rate: the share, from 0 to 1.
+        rate: the share, from 0 to 1; to four digits of its threshold.
     """
 
-    TRACE_ID_LIMIT = (1 << 64) - 1
-
     def __init__(self, rate: float) -> None:
-        if not 0.0 <= rate <= 1.0:
-            raise ValueError(f"rate is {rate}, not from 0 to 1")
         self._rate = rate
-        self._bound = self.get_bound_for_rate(rate)
-
-    @classmethod
-    def get_bound_for_rate(cls, rate: float) -> int:
-        """Return the bound under which the low 64 bits of a sampled trace's id lie."""
-        return round(rate * (cls.TRACE_ID_LIMIT + 1))
+        self.threshold = threshold_of(rate)
+        is_never = self.threshold == NEVER
+        self.root_state = TraceState() if is_never else Sampling(self.threshold).write(None)
 
     @property
     def rate(self) -> float:
         """The share."""
         return self._rate
-
-    @property
-    def bound(self) -> int:
-        """See `get_bound_for_rate`."""
-        return self._bound
 
     def should_sample(
         self,
@@ -159,12 +153,42 @@ class TraceIdRatioBased(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        is_below = trace_id & self.TRACE_ID_LIMIT < self._bound
-        decision = Decision.RECORD_AND_SAMPLE if is_below else Decision.DROP
-        return _result(decision, parent_context, attributes)
+        parent = get_current_span(parent_context).get_span_context()
+        if parent.is_valid:
+            is_random = bool(parent.trace_flags & TraceFlags.RANDOM_TRACE_ID)
+            sampled, state = choose(self.threshold, trace_id, is_random, parent.trace_state)
+        else:
+            sampled, state = choose(self.threshold, trace_id, True, trace_state)
+        decision = Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP
+        return SamplingResult(decision, attributes if sampled else None, state)
 
     def get_description(self) -> str:
         return f"TraceIdRatioBased{{{self._rate}}}"
+
+
+_presumed: set[str] = set()
+
+
+def choose(
+    threshold: int, trace_id: int, is_random: bool, above: TraceState | None
+) -> tuple[bool, TraceState | None]:
+    """Decide for a share of the traces: whether the span is sampled, and its trace state.
+
+    ``above`` is the parent's trace state. That a trace id is random though its flag does not say
+    so is presumed, and said once.
+    """
+    said = Sampling.read(above)
+    randomness = said.randomness
+    if randomness is None:
+        randomness = randomness_of(trace_id)
+        if not is_random and not _presumed:
+            _presumed.add("said")
+            _log.warning(
+                "trace ids without the W3C random flag are sampled by their share, as if random"
+            )
+    sampled = randomness >= threshold
+    said.threshold = threshold if sampled else None
+    return sampled, said.write(above)
 
 
 class ParentBased(Sampler):
@@ -264,13 +288,25 @@ class ParentBasedTraceIdRatio(ParentBased):
         super().__init__(root=TraceIdRatioBased(rate))
 
 
-_BY_NAME: dict[str, Sampler | Callable[[float], Sampler]] = {
+def _share(make: Callable[[float], Sampler]) -> Callable[[str], Sampler]:
+    return lambda argument: make(float(argument or 1))
+
+
+def _jaeger_remote(argument: str) -> Sampler:
+    from heliograph.sdk.trace.jaeger_remote import from_argument  # noqa: PLC0415 - seldom needed
+
+    return from_argument(argument)
+
+
+_BY_NAME: dict[str, Sampler | Callable[[str], Sampler]] = {
     "always_on": ALWAYS_ON,
     "always_off": ALWAYS_OFF,
     "parentbased_always_on": DEFAULT_ON,
     "parentbased_always_off": DEFAULT_OFF,
-    "traceidratio": TraceIdRatioBased,
-    "parentbased_traceidratio": ParentBasedTraceIdRatio,
+    "traceidratio": _share(TraceIdRatioBased),
+    "parentbased_traceidratio": _share(ParentBasedTraceIdRatio),
+    "jaeger_remote": _jaeger_remote,
+    "parentbased_jaeger_remote": lambda argument: ParentBased(_jaeger_remote(argument)),
 }
 
 
@@ -286,12 +322,10 @@ def _get_from_env_or_default() -> Sampler:
         return known
     if known is not None:
         try:
-            return known(float(argument))
-        except ValueError:
-            _log.warning(
-                "%s is %r, no number from 0 to 1; using 1", OTEL_TRACES_SAMPLER_ARG, argument
-            )
-            return known(1.0)
+            return known(argument)
+        except ValueError as error:
+            _log.warning("%s is %r and not used: %s", OTEL_TRACES_SAMPLER_ARG, argument, error)
+            return known("")
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
 
     try:

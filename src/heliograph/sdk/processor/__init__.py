@@ -1,0 +1,1 @@
+"""The official distribution's processors that are packages of their own."""
