@@ -20,6 +20,7 @@ from typing import Any
 import opentelemetry.sdk.trace as official
 import opentelemetry.sdk.trace.export as official_export
 import opentelemetry.sdk.trace.sampling as official_sampling
+import sdk_propagation
 import table
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -291,6 +292,9 @@ def main() -> None:
 
     for case in CASES:
         add(case.name, "ns", measure(case), case.target)
+    sdk_propagation.check()
+    for name, work in sdk_propagation.CASES.items():
+        add(name, "ns", sdk_propagation.measure(work), 3)
     our_import, their_import = imports(*OURS), imports(*OFFICIAL)
     add("l import of SDK and gRPC exporter, time", "ms", (our_import[0], their_import[0]), 4)
     add("l the same, memory", "MiB", (our_import[1], their_import[1]), None)

@@ -310,7 +310,7 @@ RULES: list[tuple[Any, dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("predicate", "span", "holds"), RULES, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("predicate", "span", "holds"), RULES)
 def test_rules(predicate: Any, span: dict[str, Any], holds: bool) -> None:
     rules = composable.composable_rule_based([(predicate, composable.composable_always_on())])
     assert start(composable.composite_sampler(rules), **span).is_recording() is holds

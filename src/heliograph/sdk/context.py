@@ -15,8 +15,8 @@ class carry(Generic[P, R]):
     """Return a function that runs in the context that is current now.
 
     ``executor.submit(carry(work), …)`` and ``Thread(target=carry(work))``. Pickled, as for
-    ``multiprocessing``, it takes along what the global propagator takes. Coroutines, tasks and
-    greenlets need nothing of this kind.
+    ``multiprocessing``, it takes along what the global propagator takes. Coroutines and tasks need
+    nothing of this kind.
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
