@@ -74,6 +74,16 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     bench.provider.shutdown()
 
 
+def test_a_field_names_an_event(bench: Bench) -> None:
+    bench.log.info("paid", extra={"otel.event.name": "shop.paid", "amount": 5})
+    bench.log.info("paid", extra={"otel.event.name": 7})
+    first, second = bench.records()
+    assert (first.event_name, second.event_name) == ("shop.paid", "7")
+    assert first.body.string_value == "paid"
+    assert "otel.event.name" not in {one.key for one in first.attributes}
+    assert "amount" in {one.key for one in first.attributes}
+
+
 class InMemory(InMemoryLogRecordExporter):
     pass
 

@@ -285,6 +285,58 @@ def test_a_shut_down_ends_what_is_on_its_way(http: HttpBackend) -> None:
     gate.set()
 
 
+def test_a_flush_answers_for_what_is_on_its_way(http: HttpBackend) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def answer(request: Received) -> Answer:
+        begun.set()
+        gate.wait(10)
+        return Answer(400)
+
+    http.answer = answer
+    provider = TracerProvider(shutdown_on_exit=False)
+    exporter = Http(f"http://127.0.0.1:{http.port}/")
+    processor = BatchSpanProcessor(exporter, max_export_batch_size=2)
+    provider.add_span_processor(processor)
+    for _ in range(2):
+        provider.get_tracer("t").start_span("s").end()
+    assert begun.wait(10)
+    assert processor.waiting == 0
+    threading.Timer(0.1, gate.set).start()
+    assert not processor.force_flush()
+    assert processor.force_flush(), "and not for what was lost before"
+
+
+def test_a_flush_ends_however_much_is_recorded_meanwhile(http: HttpBackend) -> None:
+    def answer(request: Received) -> Answer:
+        time.sleep(0.01)
+        return Answer()
+
+    http.answer = answer
+    provider = TracerProvider(shutdown_on_exit=False)
+    exporter = Http(f"http://127.0.0.1:{http.port}/")
+    processor = BatchSpanProcessor(exporter, max_queue_bytes=1 << 20, when_full="block")
+    provider.add_span_processor(processor)
+    tracer, done = provider.get_tracer("t"), threading.Event()
+
+    def record() -> None:
+        while not done.is_set():
+            tracer.start_span("s").end()
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        while len(http.received) < 20 and time.monotonic() < end:
+            time.sleep(0.005)
+        assert processor.force_flush(5000)
+    finally:
+        done.set()
+        thread.join()
+    provider.shutdown()
+    assert processor.dropped == 0
+
+
 def server_of_authority(tmp_path: Path) -> tuple[trustme.CA, Callable[[str], str]]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

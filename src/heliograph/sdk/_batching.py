@@ -131,10 +131,13 @@ class Batching:
     def _export_waiting(self, everything: bool) -> Iterator[bool]:
         """Export what waits; yield for each batch whether it was taken."""
         if self._export_batches is not None:
-            batches = iter(lambda: self._direct.take(all=everything), None)
-            yield from self._export_batches(batches, self._timeout)
+            yield from self._export_batches(self._batches(everything), self._timeout)
             return
-        while taken := self._direct.take_objects(all=everything):
+        left = self.waiting
+        while self._goes_on(everything, left) and (
+            taken := self._direct.take_objects(all=everything)
+        ):
+            left -= len(taken)
             try:
                 result = self._exporter.export(self._views(taken))
             except Exception:
@@ -143,6 +146,17 @@ class Batching:
             else:
                 # Of the official SDK's enumeration or of ours.
                 yield getattr(result, "name", "SUCCESS") == "SUCCESS"
+
+    def _batches(self, everything: bool) -> Iterator[Batch]:
+        left = self.waiting
+        while self._goes_on(everything, left) and (batch := self._direct.take(all=everything)):
+            left -= batch.items
+            yield batch
+
+    def _goes_on(self, everything: bool, left: int) -> bool:
+        """Whether to export more, when so much is left of what was there at the beginning: a flush
+        is about what was recorded before it, however much comes after, and comes before that."""
+        return left > 0 if everything else not self._worker.is_asked
 
     def _views(self, taken: list[Any]) -> Sequence[Any]:
         """Return the items as exporters get them."""

@@ -62,6 +62,8 @@ class Worker:
         self._abandoned = False
         self.exported = 0
         """Batches that were exported."""
+        self._failures = 0
+        self._asked: _Ticket | None = None
 
     def wake(self, reason: str) -> None:
         """Take a word from the queue: "start" when something is held, "batch" when it is much."""
@@ -69,6 +71,11 @@ class Worker:
             self._calls.put(None)
         elif reason == "start":
             self._start()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits until all that is held is exported."""
+        return self._asked is not None
 
     def is_here(self) -> bool:
         """Whether the caller is the worker's own thread."""
@@ -78,7 +85,7 @@ class Worker:
         if self._generation != fork_generation():
             self._generation = fork_generation()
             self._calls = SimpleQueue()
-            self._thread = None
+            self._thread = self._asked = None
             self._stopped = self._abandoned = False
         if self._thread is None and not self._stopped:
             flush_in_children_of_multiprocessing(self)
@@ -101,7 +108,10 @@ class Worker:
             if ticket is None:
                 self._all(everything=False)
                 continue
-            ticket.answer.put(self._all(everything=True))
+            answer = self._all(everything=True)
+            if self._asked is ticket:
+                self._asked = None
+            ticket.answer.put(answer)
             if ticket.last:
                 return
 
@@ -113,16 +123,24 @@ class Worker:
         try:
             for done in self._export(everything):
                 self.exported += done
+                self._failures += not done
                 good = good and done
                 if self._abandoned:
                     return False
         except Exception:
             _log.exception("an exporter raised")
+            self._failures += 1
             return False
         return good
 
+    def _ask(self, *, last: bool) -> _Ticket:
+        self._asked = ticket = _Ticket(last=last)
+        self._calls.put(ticket)
+        return ticket
+
     def flush(self, timeout: float, *, last: bool = False) -> bool:
-        """Export all that is held; return whether it was exported within so many seconds."""
+        """Export all that is held; return whether that, and what was on its way, was exported
+        within so many seconds."""
         if self._stopped:
             return last
         if self._generation != fork_generation():
@@ -134,10 +152,9 @@ class Worker:
                 return self._all(everything=True)
             finally:
                 detach(token)
-        ticket = _Ticket(last=last)
-        self._calls.put(ticket)
+        ticket, failures = self._ask(last=last), self._failures
         try:
-            return ticket.answer.get(timeout=max(0.0, timeout))
+            return ticket.answer.get(timeout=max(0.0, timeout)) and self._failures == failures
         except Empty:
             return False
 
@@ -153,8 +170,7 @@ class Worker:
                 return self._all(everything=True)
             finally:
                 detach(token)
-        ticket = _Ticket(last=True)
-        self._calls.put(ticket)
+        ticket = self._ask(last=True)
         end = time.monotonic() + most
         while time.monotonic() < end:
             before = self.exported

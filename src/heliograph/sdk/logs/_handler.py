@@ -22,6 +22,9 @@ _PLAIN = (type(None), bool, bytes, int, float, Sequence, Mapping)
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName", *FIELDS}
 
+_EVENT = "otel.event.name"
+"""The field of ``extra`` that makes a record an event."""
+
 _TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
@@ -44,29 +47,37 @@ def _made(record: logging.LogRecord, body: Any, more: dict[str, Any] | None) -> 
     attributes["code.file.path"] = record.pathname
     attributes["code.function.name"] = record.funcName
     attributes["code.line.number"] = record.lineno
+    name = attributes.pop(_EVENT, None)
     return api.LogRecord(
         timestamp=int(record.created * 1e9),
         severity_text=severity_text(record.levelname),
         severity_number=severity(record.levelno),
         body=body,
         attributes=attributes | (more or {}),
+        event_name=None if name is None else str(name),
     )
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields of a record, without those that its ids stand for."""
+def _record(
+    logger: Logger, record: logging.LogRecord, body: Any, more: dict[str, Any] | None
+) -> bool:
+    """Record natively; return whether that was possible."""
     fields = record.__dict__
-    if "otelTraceID" not in fields:
-        return fields
-    return {key: value for key, value in fields.items() if key not in FIELDS}
+    if _EVENT in fields:
+        return False
+    if "otelTraceID" in fields:
+        # The record's own ids stand for these.
+        fields = {key: value for key, value in fields.items() if key not in FIELDS}
+    return logger.recorder.log(fields, body, more)
 
 
 class LoggingHandler(logging.Handler):
     """Emits what a program logs, each of its loggers as a scope of its own.
 
     Records carry the ids of the current span, where they were logged (``code.*``), the exception
-    (``exception.*``), and what was passed as ``extra``. With a formatter the body is what that
-    makes of the record, else the message, or the object that was logged in its place.
+    (``exception.*``), and what was passed as ``extra``; its ``otel.event.name`` names an event.
+    With a formatter the body is what that makes of the record, else the message, or the object
+    that was logged in its place.
 
     What exporters log is not taken. Where no other handler would show a warning, Python's handler
     of last resort still does.
@@ -98,7 +109,7 @@ class LoggingHandler(logging.Handler):
             info = record.exc_info
             more = None if not info or info[1] is None else exception_fields(info[1])
             body = self._body(record)
-            if logger is None or not logger.recorder.log(_fields(record), body, more):
+            if logger is None or not _record(logger, record, body, more):
                 self._emit_slowly(logger, record, body, more)
         except Exception:
             self.handleError(record)
@@ -131,7 +142,7 @@ class LoggingHandler(logging.Handler):
                     return
                 if type(found) is Logger:
                     self._loggers[record.name] = found
-                    if not found._is_enabled() or found.recorder.log(_fields(record), body, more):
+                    if not found._is_enabled() or _record(found, record, body, more):
                         return
             found.emit(_made(record, body, more))
         finally:
