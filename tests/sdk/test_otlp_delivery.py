@@ -434,3 +434,22 @@ def test_a_subclass_that_exports_in_its_own_way_is_asked(http: HttpBackend) -> N
 
     assert export(Selective(f"http://127.0.0.1:{http.port}/"), 3)
     assert names(http.received) == ["0000", "0002"]
+
+
+@pytest.mark.parametrize("kind", [Http, Grpc])
+def test_a_user_agent_of_ones_own_is_the_only_one(
+    kind: Any, http: HttpBackend, rpc: GrpcBackend
+) -> None:
+    backend: Any = http if kind is Http else rpc
+    exporter = kind(f"http://127.0.0.1:{backend.port}/", headers={"User-Agent": "mine/1"})
+    assert export(exporter)
+    assert backend.received[0].headers["user-agent"] == "mine/1"
+    assert grpc_settings("traces", headers="user-agent=mine/1,a=b").native["headers"] == [
+        ("a", "b")
+    ]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "none"])
+def test_grpc_packs_what_a_real_server_unpacks(rpc: GrpcBackend, coding: str) -> None:
+    assert export(Grpc(f"http://127.0.0.1:{rpc.port}", compression=coding), 50)
+    assert names(rpc.received) == numbers(50)

@@ -26,11 +26,14 @@ class Carrier(Protocol):
     rejected: int
     failed: int
 
-    def send(self, batch: Batch, timeout: float | None = None) -> bool: ...
-    def send_all(
-        self, batches: Iterator[Batch], timeout: float | None = None
-    ) -> Iterator[bool]: ...
-    def close(self) -> None: ...
+    def send(self, batch: Batch, timeout: float | None = None) -> bool:
+        """Return whether the batch was taken within so many seconds."""
+
+    def send_all(self, batches: Iterator[Batch], timeout: float | None = None) -> Iterator[bool]:
+        """Yield for each batch, when it is settled, whether it was taken."""
+
+    def close(self) -> None:
+        """Give up what is on its way and take nothing more."""
 
 
 class OtlpExporter:

@@ -48,6 +48,7 @@ class Lines:
         if self._generation != fork_generation():
             self._generation = fork_generation()
             self._lock = threading.Lock()
+            self.exported = self.rejected = self.failed = 0
         if self._closed:
             return self._failed(batch, SHUT_DOWN)
         if not batch.items:

@@ -258,6 +258,7 @@ class Sender:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._is_sure = False
+        self.exported = self.rejected = self.failed = 0
         self._generation = fork_generation()
 
     def close(self) -> None:

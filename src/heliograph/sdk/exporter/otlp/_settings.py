@@ -146,15 +146,16 @@ def _common(
     secure: bool,
     files: Mapping[str, str | None] | None,
 ) -> dict[str, Any]:
-    given = headers if headers else variables.get("HEADERS")
+    pairs = read_headers(headers if headers else variables.get("HEADERS"))
+    agent = dict(pairs).get("user-agent", f"heliograph-sdk-python/{__version__}")
     return {
         "tls": _tls(variables, files or {}) if secure else None,
         "compression": _coding(
             compression if compression is not None else variables.get("COMPRESSION")
         ),
         "level": None,
-        "headers": read_headers(given),
-        "user_agent": f"heliograph-sdk-python/{__version__}",
+        "headers": [pair for pair in pairs if pair[0] != "user-agent"],
+        "user_agent": agent,
         "proxy_url": None,
     }
 
