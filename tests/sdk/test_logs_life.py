@@ -155,3 +155,20 @@ def test_sigterm_flushes(backend: GrpcBackend) -> None:
     ended = run(program, backend.port, setup=ATTACH)
     assert ended.returncode == -15
     assert bodies(backend.received) == ["before the end"]
+
+
+@pytest.mark.parametrize("said", [[], ["one", "two"]])
+def test_concurrent_processors_are_flushed_at_exit(backend: GrpcBackend, said: list[str]) -> None:
+    setup = SETUP.replace("LoggerProvider())", "LoggerProvider(multi_log_record_processor=many))")
+    setup = setup.replace(
+        "set_logger_provider(Log",
+        "from heliograph.sdk.logs import ConcurrentMultiLogRecordProcessor\n"
+        "from heliograph.sdk.trace import ConcurrentMultiSpanProcessor, TracerProvider\n"
+        "many = ConcurrentMultiLogRecordProcessor()\n"
+        "spans = TracerProvider(active_span_processor=ConcurrentMultiSpanProcessor())\n"
+        "set_logger_provider(Log",
+    )
+    program = f"for body in {said!r}: get_logger_provider().get_logger('l').emit(body=body)"
+    ended = run(program, backend.port, setup=setup)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert bodies(backend.received) == said

@@ -21,6 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from heliograph._core import encode_spans
 from heliograph.sdk.exporter.otlp._exchange import Export, Request
 from heliograph.sdk.exporter.otlp._settings import grpc_settings
 from heliograph.sdk.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter as Json
@@ -453,3 +454,11 @@ def test_a_user_agent_of_ones_own_is_the_only_one(
 def test_grpc_packs_what_a_real_server_unpacks(rpc: GrpcBackend, coding: str) -> None:
     assert export(Grpc(f"http://127.0.0.1:{rpc.port}", compression=coding), 50)
     assert names(rpc.received) == numbers(50)
+
+
+def test_an_export_that_waits_for_another_gives_up_one_batch() -> None:
+    exporter = Http("http://127.0.0.1:1/", timeout=0.1)
+    batches = iter([encode_spans([]), encode_spans([]), encode_spans([])])
+    with exporter._sender._lock:  # type: ignore[attr-defined]
+        assert list(exporter.export_batches(batches, 5)) == [False]
+    assert len(list(batches)) == 2

@@ -31,18 +31,18 @@ class Concurrent:
 
     def _all(self, calls: list[Any], timeout: float | None = None) -> list[Any]:
         """Run the calls; return what those gave that were done in time."""
-        from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415
-
-        if self._executor is None or self._generation != fork_generation():
-            self._generation = fork_generation()
-            self._executor = ThreadPoolExecutor(self._threads, "heliograph-processors")
         try:
+            from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415
+
+            if self._executor is None or self._generation != fork_generation():
+                self._generation = fork_generation()
+                self._executor = ThreadPoolExecutor(self._threads, "heliograph-processors")
             futures = [
                 self._executor.submit(contextvars.copy_context().run, fenced, *call)
                 for call in calls
             ]
         except RuntimeError:
-            # The interpreter is shutting down and starts no threads any more.
+            # The interpreter is shutting down: neither threads nor their module begin any more.
             return [fenced(*call) for call in calls]
         done = wait(futures, timeout).done
         return [future.result() for future in futures if future in done]

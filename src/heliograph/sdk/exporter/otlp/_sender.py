@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from heliograph._core import (
@@ -103,7 +104,8 @@ class Sender:
         most = own if timeout is None else max(0.0, min(own, timeout))
         end = time.monotonic() + most
         if not self._lock.acquire(timeout=most):
-            for batch in batches:
+            # The other batches may still find room later.
+            for batch in islice(batches, 1):
                 yield self._failed(batch, "another export took all the time")
             return
         flying: dict[Request, Call] = {}
