@@ -324,6 +324,11 @@ impl PyRoute {
         }
     }
 
+    /// Whether anybody is told before a span ends.
+    pub fn tells_of_ending(&self, py: Python<'_>) -> bool {
+        self.0.with(py, |ways| !ways.endings.is_empty()).unwrap_or(false)
+    }
+
     pub fn ending(&self, span: &Bound<'_, PySpan>) {
         let py = span.py();
         for ending in self.copy(py, |ways| &ways.endings) {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -72,6 +73,8 @@ struct State {
     name: Py<PyAny>,
     parts: Parts,
     end: Option<u64>,
+    /// The thread that tells of the end: only what it calls may still change anything.
+    ender: Option<ThreadId>,
     /// Nothing changes any more.
     closed: bool,
     context: Option<Py<PyAny>>,
@@ -163,6 +166,7 @@ impl PySpan {
                 name: birth.name,
                 parts: birth.parts,
                 end: None,
+                ender: None,
                 closed: false,
                 context: None,
             }),
@@ -219,10 +223,12 @@ impl PySpan {
     #[inline]
     fn change(&self, py: Python<'_>, what: &str, act: impl FnOnce(&mut State)) {
         let ended = self.state.with(py, |state| {
-            if !state.closed {
+            let elsewhere = || state.ender.is_some_and(|ender| ender != thread::current().id());
+            let late = state.closed || elsewhere();
+            if !late {
                 act(state);
             }
-            state.closed
+            late
         });
         if ended == Some(true) {
             too_late(py, what);
@@ -233,10 +239,13 @@ impl PySpan {
         let py = slf.py();
         let span = slf.get();
         let time = nanoseconds(time);
+        let route = span.route.bind(py).get();
+        let ender = route.tells_of_ending(py).then(|| thread::current().id());
         let first = span.state.with(py, |state| {
             let first = state.end.is_none();
             if first {
                 state.end = Some(time);
+                state.ender = ender;
             }
             first
         });
@@ -244,7 +253,6 @@ impl PySpan {
             too_late(py, "end");
             return Ok(());
         }
-        let route = span.route.bind(py).get();
         route.ending(slf);
         span.state.with(py, |state| state.closed = true);
         route.ended(slf);

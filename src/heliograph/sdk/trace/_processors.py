@@ -28,7 +28,7 @@ class SpanProcessor:
         """A span has started; it may be changed."""
 
     def on_ending(self, span: Span) -> None:
-        """A span is about to end: its end time is set, and it may still be changed."""
+        """A span is about to end: its end time is set, and only this thread may still change it."""
 
     def _on_ending(self, span: Span) -> None:
         self.on_ending(span)
@@ -90,7 +90,11 @@ class SynchronousMultiSpanProcessor(SpanProcessor):
 
 
 class ConcurrentMultiSpanProcessor(Concurrent, SpanProcessor):
-    """Tells several processors at a time, on ``num_threads`` threads, and waits for all."""
+    """Tells several processors at a time, on ``num_threads`` threads, and waits for all.
+
+    They run in the context of the caller. Of a span that is about to end they are told one after
+    the other: no other thread may change it then.
+    """
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add a processor."""
@@ -104,7 +108,8 @@ class ConcurrentMultiSpanProcessor(Concurrent, SpanProcessor):
         self._all([(one.on_start, span, parent_context) for one in self._processors])
 
     def on_ending(self, span: Span) -> None:
-        self._all([(ending(one), span) for one in self._processors])
+        for one in self._processors:
+            fenced(ending(one), span)
 
     def on_end(self, span: ReadableSpan) -> None:
         self._all([(one.on_end, span) for one in self._processors])
