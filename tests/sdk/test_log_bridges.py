@@ -251,13 +251,14 @@ def test_what_exporters_log_is_not_exported(processor: Any, concurrent: bool) ->
     assert exporter.taken == 1
 
 
-def test_concurrent_processors_are_told_and_asked() -> None:
+def test_concurrent_processors_are_told_and_asked(tracer: trace.Tracer) -> None:
     class Wants(LogRecordProcessor):
         def __init__(self, wants: bool) -> None:
-            self.wants, self.seen = wants, 0
+            self.wants = wants
+            self.seen: list[trace.Span] = []
 
         def on_emit(self, log_record: Any) -> None:
-            self.seen += 1
+            self.seen.append(trace.get_current_span())
 
         def enabled(self, **about: Any) -> bool:
             return self.wants
@@ -271,8 +272,9 @@ def test_concurrent_processors_are_told_and_asked() -> None:
     assert not logger.enabled(severity_number=SeverityNumber.INFO, event_name="e")
     second.wants = True
     assert logger.enabled()
-    logger.emit(body="x")
-    assert (first.seen, second.seen) == (1, 1)
+    with tracer.start_as_current_span("s") as span:
+        logger.emit(body="x")
+    assert first.seen == second.seen == [span]
     assert provider.force_flush()
     provider.shutdown()
 

@@ -107,6 +107,24 @@ def test_one_request_alone_asks_whether_an_endpoint_is_back(http: HttpBackend) -
     assert (together.most, exporter.failed, exporter.exported) == (1, 40, 0)
 
 
+def test_after_a_failure_the_next_request_goes_alone(http: HttpBackend) -> None:
+    exporter = Http(f"http://127.0.0.1:{http.port}/", timeout=0.3, max_concurrent_requests=2)
+    assert export(exporter)
+    together, at_once = Together(2, patience=0.05), []
+
+    def answer(request: Received) -> Answer:
+        together(request)
+        at_once.append(together.most)
+        together.most = 0
+        return Answer(503, {"retry-after": "9"})
+
+    http.answer = answer
+    assert not export(exporter, 40, batch=8)
+    assert len(at_once) == 5
+    assert max(at_once[:2]) == 2
+    assert max(at_once[2:]) == 1
+
+
 def test_a_delay_of_zero_is_a_delay(http: HttpBackend) -> None:
     answers = [Answer(503, {"retry-after": "0"}), Answer(503, {"retry-after": "0"})]
     http.answer = lambda request: answers.pop() if answers else Answer()
