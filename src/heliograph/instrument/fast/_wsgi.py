@@ -1,0 +1,142 @@
+"""Serving a WSGI request: environ in, spans out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from opentelemetry import trace
+
+from heliograph.instrument.fast._http import place, public_query
+from heliograph.instrument.fast._server import Exchange, Server, current
+
+KEY = "heliograph.exchange"
+"""Where a request's environ has its `Exchange`."""
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+def begin(server: Server, environ: Environ) -> Exchange | None:
+    """Begin a request, or return None where it is not to be recorded."""
+    context = current(server)
+    if context is None or KEY in environ:
+        return None
+    get = environ.get
+    scheme = get("wsgi.url_scheme") or "http"
+    path = get("PATH_INFO") or "/"
+    query = get("QUERY_STRING")
+    host = get("HTTP_HOST")
+    if server.excluded is not None:
+        authority = host or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
+        root = get("SCRIPT_NAME", "")
+        if server.excluded(f"{scheme}://{authority}{root}{path}{'?' if query else ''}{query or ''}"):
+            return None
+    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": get("SCRIPT_NAME", "") + path}
+    if query:
+        attributes["url.query"] = public_query(query)
+    if host:
+        address, port = place(host, scheme)
+    else:
+        address, port = get("SERVER_NAME"), _number(get("SERVER_PORT"))
+    if address:
+        attributes["server.address"] = address
+        if port is not None:
+            attributes["server.port"] = port
+    peer = get("REMOTE_ADDR")
+    if peer:
+        attributes["client.address"] = attributes["network.peer.address"] = peer
+        peer_port = _number(get("REMOTE_PORT"))
+        if peer_port is not None:
+            attributes["network.peer.port"] = peer_port
+    agent = get("HTTP_USER_AGENT")
+    if agent:
+        attributes["user_agent.original"] = agent
+    protocol = get("SERVER_PROTOCOL", "")
+    if protocol.startswith("HTTP/"):
+        attributes["network.protocol.version"] = protocol[5:]
+    if server.request_headers:
+        attributes |= server.request_headers.attributes(_headers(environ))
+    carrier = {}
+    for name in server.fields:
+        value = get("HTTP_" + name.upper().replace("-", "_"))
+        if value is not None:
+            carrier[name] = value
+    exchange = server.begin(context, carrier, get("REQUEST_METHOD", ""), attributes)
+    environ[KEY] = exchange
+    return exchange
+
+
+def serve(
+    exchange: Exchange,
+    application: Application,
+    environ: Environ,
+    start_response: Callable[..., Any],
+    answered: Callable[[Exchange, str, Any], None] | None,
+) -> Iterable[bytes]:
+    """Call the application; the request ends with its answer, a streamed one when it is closed.
+
+    Args:
+        answered: told of status and headers before they go out.
+    """
+
+    def starting(status: str, headers: Any, *more: Any) -> Any:
+        exchange.responded(int(status[:3]), lambda: headers)
+        if answered is not None:
+            answered(exchange, status, headers)
+        return start_response(status, headers, *more)
+
+    try:
+        body = application(environ, starting)
+    except BaseException as error:
+        exchange.failed(error)
+        exchange.end()
+        raise
+    finally:
+        exchange.leave()
+    if exchange.streamed:
+        return Streamed(body, exchange)
+    exchange.end()
+    return body
+
+
+class Streamed:
+    """An answer whose parts are made while the request's span is the current one."""
+
+    __slots__ = ("_body", "_exchange", "_parts")
+
+    def __init__(self, body: Iterable[bytes], exchange: Exchange) -> None:
+        self._body = body
+        self._exchange = exchange
+        self._parts = iter(body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with trace.use_span(
+            self._exchange.span, record_exception=False, set_status_on_exception=False
+        ):
+            try:
+                return next(self._parts)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                self._exchange.failed(error)
+                raise
+
+    def close(self) -> None:
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._exchange.end()
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _headers(environ: Environ) -> Iterator[tuple[str, str]]:
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            yield key[5:].replace("_", "-").lower(), value
