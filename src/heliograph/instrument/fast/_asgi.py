@@ -79,6 +79,8 @@ async def serve(
 ) -> None:
     """Call the application; the request ends with the last part of its answer.
 
+    One that failed ends when the application returns: Starlette raises after it has answered.
+
     Args:
         answered: told of span, scope and each message that goes out.
     """
@@ -91,10 +93,11 @@ async def serve(
         if answered is not None:
             told(answered, exchange.span, scope, message)
         await send(message)
-        if (
+        if (exchange.status or 0) < 500 and (
             (kind == "http.response.body" and not message.get("more_body"))
             and not exchange.streamed
-        ) or (kind == "http.response.trailers" and not message.get("more_trailers")):
+            or (kind == "http.response.trailers" and not message.get("more_trailers"))
+        ):
             exchange.end()
 
     try:

@@ -225,7 +225,9 @@ class Exchange:
             span.set_attributes(server.response_headers.attributes(headers()))
 
     def failed(self, error: BaseException) -> None:
-        """Note an exception that nobody handled."""
+        """Note an exception that nobody handled, while the request lasts."""
+        if self._server is None:
+            return
         span = self.span
         self.error = error_name(error)
         span.record_exception(error)

@@ -1,0 +1,129 @@
+"""SQLAlchemy: one span a statement, none of its driver's; how many connections the pools hold.
+
+What the dialect asks a new connection about itself makes no span.
+
+Engines made before and after are covered, synchronous and asynchronous. An engine that contrib's
+package listens to is left to it.
+
+Metric: ``db.client.connection.count``, by pool and by ``idle`` and ``used``.
+"""
+
+import weakref
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from heliograph.instrument.fast._patch import Patches, Settings
+from heliograph.instrument.fast._sql import Database, Statement, inside
+
+REQUIRES = ("sqlalchemy >= 1.4",)
+
+_SPAN = "_heliograph_statement"
+_SYSTEMS = {"postgresql": "postgresql", "mssql": "microsoft.sql_server", "oracle": "oracle.db"}
+
+
+class Engines:
+    """The engines that have run something, and what is said of each."""
+
+    def __init__(self) -> None:
+        self._places: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+
+    def place(self, engine: Any) -> dict[str, Any]:
+        """Return the attributes of an engine's database."""
+        known = self._places.get(engine)
+        if known is None:
+            url = engine.url
+            system = engine.dialect.name
+            known = {"db.system.name": _SYSTEMS.get(system, system)}
+            if url.database:
+                known["db.namespace"] = url.database
+            if url.host:
+                known["server.address"] = url.host
+            if url.port:
+                known["server.port"] = url.port
+            self._places[engine] = known
+        return known
+
+    def connections(self, options: CallbackOptions) -> Iterable[Observation]:
+        """Yield how many connections each pool holds."""
+        for engine, place in list(self._places.items()):
+            pool = engine.pool
+            if not hasattr(pool, "checkedout"):
+                continue
+            url = engine.url
+            named = getattr(pool, "logging_name", None)
+            name = named or f"{url.host or ''}:{url.port or ''}/{url.database or ''}"
+            for state, count in (("idle", pool.checkedin()), ("used", pool.checkedout())):
+                yield Observation(
+                    count,
+                    {
+                        "db.system.name": place["db.system.name"],
+                        "db.client.connection.pool.name": name,
+                        "db.client.connection.state": state,
+                    },
+                )
+
+
+def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
+    """Listen to every engine."""
+    database = Database("sqlalchemy", settings)
+    engines = Engines()
+    database.meter.create_observable_up_down_counter(
+        "db.client.connection.count",
+        [engines.connections],
+        unit="{connection}",
+        description="The number of connections that are in the state.",
+    )
+    event = import_module("sqlalchemy.event")
+    engine = import_module("sqlalchemy.engine").Engine
+    patches = Patches()
+
+    def before(
+        connection: Any, cursor: Any, text: Any, values: Any, context: Any, many: bool
+    ) -> None:
+        batch = len(values) if many else None
+        if context is None:
+            return
+        statement = database.begin(engines.place(connection.engine), text, batch=batch)
+        if statement is not None:
+            inside.set(True)
+            setattr(context, _SPAN, statement)
+
+    def finish(context: Any, error: BaseException | None) -> None:
+        statement: Statement | None = getattr(context, _SPAN, None)
+        if statement is None:
+            return
+        delattr(context, _SPAN)
+        inside.set(False)
+        statement.end(error)
+
+    def after(
+        connection: Any, cursor: Any, text: Any, values: Any, context: Any, many: bool
+    ) -> None:
+        finish(context, None)
+
+    def failed(what: Any) -> None:
+        finish(what.execution_context, what.original_exception)
+
+    def connecting(original: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            token = inside.set(True)
+            try:
+                return original(*arguments, **options)
+            finally:
+                inside.reset(token)
+
+        return call
+
+    record = import_module("sqlalchemy.pool.base")._ConnectionRecord
+    patches.replace(record, "_ConnectionRecord__connect", connecting)
+    for name, listener in (
+        ("before_cursor_execute", before),
+        ("after_cursor_execute", after),
+        ("handle_error", failed),
+    ):
+        event.listen(engine, name, listener)
+        patches.on_undo(lambda name=name, listener=listener: event.remove(engine, name, listener))
+    return patches
