@@ -31,13 +31,7 @@ def begin(server: Server, scope: Scope) -> Exchange | None:
     scheme = get("scheme") or ("ws" if websocket else "http")
     path = get("path") or "/"
     query = (get("query_string") or b"").decode("latin-1")
-    found = {}
-    for raw, value in get("headers") or ():
-        name = raw.decode("latin-1").lower()
-        if name in server.wanted or name in _PLACES:
-            found[name] = f"{found[name]},{value.decode('latin-1')}" if name in found else (
-                value.decode("latin-1")
-            )
+    found = _wanted(server, get("headers") or ())
     host = found.pop("host", None)
     agent = found.pop("user-agent", None)
     listening = get("server")
@@ -53,10 +47,7 @@ def begin(server: Server, scope: Scope) -> Exchange | None:
         attributes["server.address"] = address
         if port is not None:
             attributes["server.port"] = port
-    peer = get("client")
-    if peer:
-        attributes["client.address"] = attributes["network.peer.address"] = peer[0]
-        attributes["network.peer.port"] = peer[1]
+    _peer(attributes, scope)
     if agent:
         attributes["user_agent.original"] = agent
     version = get("http_version")
@@ -67,6 +58,23 @@ def begin(server: Server, scope: Scope) -> Exchange | None:
     exchange = server.begin(context, found, get("method") or "GET", attributes)
     scope[KEY] = exchange
     return exchange
+
+
+def _wanted(server: Server, headers: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.decode("latin-1").lower()
+        if name in server.wanted or name in _PLACES:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]},{text}" if name in found else text
+    return found
+
+
+def _peer(attributes: dict[str, Any], scope: Scope) -> None:
+    peer = scope.get("client")
+    if peer:
+        attributes["client.address"] = attributes["network.peer.address"] = peer[0]
+        attributes["network.peer.port"] = peer[1]
 
 
 async def serve(
@@ -93,11 +101,7 @@ async def serve(
         if answered is not None:
             told(answered, exchange.span, scope, message)
         await send(message)
-        if (exchange.status or 0) < 500 and (
-            (kind == "http.response.body" and not message.get("more_body"))
-            and not exchange.streamed
-            or (kind == "http.response.trailers" and not message.get("more_trailers"))
-        ):
+        if (exchange.status or 0) < 500 and _is_last(message, exchange.streamed):
             exchange.end()
 
     try:
@@ -109,6 +113,12 @@ async def serve(
     finally:
         exchange.end()
         exchange.leave()
+
+
+def _is_last(message: Message, with_trailers: bool) -> bool:
+    if with_trailers:
+        return message["type"] == "http.response.trailers" and not message.get("more_trailers")
+    return message["type"] == "http.response.body" and not message.get("more_body")
 
 
 def _headers(message: MutableMapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,9 +17,7 @@ _PLAIN = "suppress_instrumentation"
 
 def suppressed(context: Context) -> bool:
     """Say whether nothing is to be recorded here."""
-    return bool(context) and bool(
-        context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_PLAIN)
-    )
+    return bool(context) and bool(context.get(_SUPPRESS_INSTRUMENTATION_KEY) or context.get(_PLAIN))
 
 
 def http_suppressed(context: Context) -> bool:

@@ -11,6 +11,9 @@ Hook = Callable[..., None]
 
 MARK = "_heliograph_original"
 
+LEFT = "_heliograph_left"
+"""An application or engine with this attribute is left to contrib's instrumentation."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -154,15 +154,16 @@ class Exchange:
         "_entered",
         "_label",
         "_method",
+        "_open",
         "_protocol",
         "_scheme",
         "_serving",
-        "_server",
         "_started",
         "error",
         "fixed",
         "prefix",
         "route",
+        "server",
         "span",
         "status",
         "streamed",
@@ -177,7 +178,8 @@ class Exchange:
         parent: Context | None,
         attributes: dict[str, Any],
     ) -> None:
-        self._server: Server | None = server
+        self.server = server
+        self._open = True
         self._method = method
         self._label = label
         self._scheme: str = attributes.get("url.scheme", "http")
@@ -208,9 +210,7 @@ class Exchange:
         self.span.set_attribute("http.route", route)
         self.span.update_name(f"{self._method} {route}")
 
-    def responded(
-        self, status: int, headers: Callable[[], Iterable[tuple[str, str]]]
-    ) -> None:
+    def responded(self, status: int, headers: Callable[[], Iterable[tuple[str, str]]]) -> None:
         """Note the answer's status, and the headers where they are wanted."""
         self.status = status
         span = self.span
@@ -220,13 +220,12 @@ class Exchange:
                 self.error = str(status)
                 span.set_attribute("error.type", self.error)
             span.set_status(StatusCode.ERROR)
-        server = self._server
-        if server is not None and server.response_headers and span.is_recording():
-            span.set_attributes(server.response_headers.attributes(headers()))
+        if self.server.response_headers and span.is_recording():
+            span.set_attributes(self.server.response_headers.attributes(headers()))
 
     def failed(self, error: BaseException) -> None:
         """Note an exception that nobody handled, while the request lasts."""
-        if self._server is None:
+        if not self._open:
             return
         span = self.span
         self.error = error_name(error)
@@ -236,10 +235,10 @@ class Exchange:
 
     def end(self) -> None:
         """End span and measurement; only the first time counts."""
-        server = self._server
-        if server is None:
+        if not self._open:
             return
-        self._server = None
+        self._open = False
+        server = self.server
         duration = perf_counter() - self._started
         attributes = server.served(
             self._label, self._scheme, self._protocol, self.status, self.route, self.error

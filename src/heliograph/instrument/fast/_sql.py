@@ -123,10 +123,17 @@ class Database:
             statement: as text; something else is shown as what it says of itself.
             batch: how often it is run with other parameters.
         """
-        context = get_current()
-        if inside.get() or suppressed(context):
+        if inside.get() or suppressed(get_current()):
             return None
         return Statement(self, place, described(_text(statement)), batch)
+
+    def begin_described(
+        self, place: dict[str, Any], what: Described, batch: int | None = None
+    ) -> "Statement | None":
+        """Begin what is no SQL, or return None where it is not to be recorded."""
+        if inside.get() or suppressed(get_current()):
+            return None
+        return Statement(self, place, what, batch)
 
 
 def _text(statement: Any) -> str:
@@ -148,7 +155,7 @@ class Statement:
         attributes = {**place, "db.operation.name": what.operation}
         if what.collection is not None:
             attributes["db.collection.name"] = what.collection
-        if batch is not None and batch > 1:
+        if batch is not None and batch > 1 and not what.operation.startswith("PIPELINE"):
             attributes["db.operation.name"] = f"BATCH {what.operation}"
         attributes["db.query.summary"] = what.summary
         self._database = database
@@ -176,7 +183,5 @@ class Statement:
             if code:
                 span.set_attribute("db.response.status_code", str(code))
             span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
-        self._database.duration.record(
-            duration, attributes, trace.set_span_in_context(span)
-        )
+        self._database.duration.record(duration, attributes, trace.set_span_in_context(span))
         span.end()

@@ -23,36 +23,9 @@ def begin(server: Server, environ: Environ) -> Exchange | None:
     get = environ.get
     scheme = get("wsgi.url_scheme") or "http"
     path = get("PATH_INFO") or "/"
-    query = get("QUERY_STRING")
-    host = get("HTTP_HOST")
-    if server.excluded is not None:
-        authority = host or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
-        root = get("SCRIPT_NAME", "")
-        if server.excluded(f"{scheme}://{authority}{root}{path}{'?' if query else ''}{query or ''}"):
-            return None
-    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": get("SCRIPT_NAME", "") + path}
-    if query:
-        attributes["url.query"] = public_query(query)
-    if host:
-        address, port = place(host, scheme)
-    else:
-        address, port = get("SERVER_NAME"), _number(get("SERVER_PORT"))
-    if address:
-        attributes["server.address"] = address
-        if port is not None:
-            attributes["server.port"] = port
-    peer = get("REMOTE_ADDR")
-    if peer:
-        attributes["client.address"] = attributes["network.peer.address"] = peer
-        peer_port = _number(get("REMOTE_PORT"))
-        if peer_port is not None:
-            attributes["network.peer.port"] = peer_port
-    agent = get("HTTP_USER_AGENT")
-    if agent:
-        attributes["user_agent.original"] = agent
-    protocol = get("SERVER_PROTOCOL", "")
-    if protocol.startswith("HTTP/"):
-        attributes["network.protocol.version"] = protocol[5:]
+    if server.excluded is not None and server.excluded(_url(environ, scheme, path)):
+        return None
+    attributes = _attributes(environ, scheme, path)
     if server.request_headers:
         attributes |= server.request_headers.attributes(_headers(environ))
     carrier = {}
@@ -63,6 +36,46 @@ def begin(server: Server, environ: Environ) -> Exchange | None:
     exchange = server.begin(context, carrier, get("REQUEST_METHOD", ""), attributes)
     environ[KEY] = exchange
     return exchange
+
+
+def _url(environ: Environ, scheme: str, path: str) -> str:
+    get = environ.get
+    authority = get("HTTP_HOST") or f"{get('SERVER_NAME', '')}:{get('SERVER_PORT', '')}"
+    query = get("QUERY_STRING")
+    return f"{scheme}://{authority}{get('SCRIPT_NAME', '')}{path}{'?' + query if query else ''}"
+
+
+def _attributes(environ: Environ, scheme: str, path: str) -> dict[str, Any]:
+    get = environ.get
+    attributes: dict[str, Any] = {"url.scheme": scheme, "url.path": get("SCRIPT_NAME", "") + path}
+    query = get("QUERY_STRING")
+    if query:
+        attributes["url.query"] = public_query(query)
+    host = get("HTTP_HOST")
+    address, port = (
+        place(host, scheme) if host else (get("SERVER_NAME"), _number(get("SERVER_PORT")))
+    )
+    if address:
+        attributes["server.address"] = address
+        if port is not None:
+            attributes["server.port"] = port
+    _peer(attributes, environ)
+    agent = get("HTTP_USER_AGENT")
+    if agent:
+        attributes["user_agent.original"] = agent
+    protocol = get("SERVER_PROTOCOL", "")
+    if protocol.startswith("HTTP/"):
+        attributes["network.protocol.version"] = protocol[5:]
+    return attributes
+
+
+def _peer(attributes: dict[str, Any], environ: Environ) -> None:
+    peer = environ.get("REMOTE_ADDR")
+    if peer:
+        attributes["client.address"] = attributes["network.peer.address"] = peer
+        port = _number(environ.get("REMOTE_PORT"))
+        if port is not None:
+            attributes["network.peer.port"] = port
 
 
 def serve(

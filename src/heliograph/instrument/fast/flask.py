@@ -7,13 +7,10 @@ Variables: ``OTEL_PYTHON_FLASK_EXCLUDED_URLS``, ``OTEL_INSTRUMENTATION_HTTP_CAPT
 from typing import Any
 
 from heliograph.instrument.fast import _wsgi
-from heliograph.instrument.fast._patch import Patches, Settings, told
+from heliograph.instrument.fast._patch import LEFT, Patches, Settings, told
 from heliograph.instrument.fast._server import Exchange, Server
 
 REQUIRES = ("flask >= 2.2",)
-
-_INSTRUMENTED = "_is_instrumented_by_opentelemetry"
-"""What contrib's package looks at before it instruments an application itself."""
 
 
 def instrument(flask: Any, settings: Settings) -> Patches:
@@ -29,7 +26,7 @@ def instrument(flask: Any, settings: Settings) -> Patches:
 
     def wsgi_app(original: Any) -> Any:
         def call(self: Any, environ: dict[str, Any], start_response: Any) -> Any:
-            exchange = _wsgi.begin(server, environ)
+            exchange = None if hasattr(self, LEFT) else _wsgi.begin(server, environ)
             if exchange is None:
                 return original(self, environ, start_response)
             told(asked, exchange.span, environ)
@@ -70,6 +67,4 @@ def instrument(flask: Any, settings: Settings) -> Patches:
     patches.replace(flask.Flask, "wsgi_app", wsgi_app)
     patches.replace(flask.Flask, "full_dispatch_request", full_dispatch_request)
     patches.replace(flask.Flask, "handle_exception", handle_exception)
-    setattr(flask.Flask, _INSTRUMENTED, True)
-    patches.on_undo(lambda: delattr(flask.Flask, _INSTRUMENTED))
     return patches

@@ -10,12 +10,13 @@ Metric: ``db.client.connection.count``, by pool and by ``idle`` and ``used``.
 
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from heliograph.instrument.fast._patch import Patches, Settings
+from heliograph.instrument.fast._patch import LEFT, Patches, Settings
 from heliograph.instrument.fast._sql import Database, Statement, inside
 
 REQUIRES = ("sqlalchemy >= 1.4",)
@@ -84,7 +85,7 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
         connection: Any, cursor: Any, text: Any, values: Any, context: Any, many: bool
     ) -> None:
         batch = len(values) if many else None
-        if context is None:
+        if context is None or hasattr(connection.engine, LEFT):
             return
         statement = database.begin(engines.place(connection.engine), text, batch=batch)
         if statement is not None:
@@ -125,5 +126,5 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
         ("handle_error", failed),
     ):
         event.listen(engine, name, listener)
-        patches.on_undo(lambda name=name, listener=listener: event.remove(engine, name, listener))
+        patches.on_undo(partial(event.remove, engine, name, listener))
     return patches

@@ -47,7 +47,7 @@ def instrument(sqlite3: Any, settings: Settings) -> Patches:
         return traced(factory) if is_class else factory
 
     patches.replace(sqlite3, "connect", connect)
-    beneath = import_module("sqlite3.dbapi2")
+    beneath: Any = import_module("sqlite3.dbapi2")
     original = beneath.connect
     beneath.connect = sqlite3.connect
     patches.on_undo(lambda: setattr(beneath, "connect", original))

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from heliograph.instrument.fast import _asgi
-from heliograph.instrument.fast._patch import Patches, Settings, told
+from heliograph.instrument.fast._patch import LEFT, Patches, Settings, told
 from heliograph.instrument.fast._server import Exchange, Server
 
 REQUIRES = ("starlette >= 0.27",)
@@ -29,13 +29,15 @@ def serve(patches: Patches, starlette: Any, server: Server, settings: Settings) 
 
     def called(original: Any) -> Any:
         async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
-            if scope.get("fastapi.telemetry") is not None:
-                return await original(self, scope, receive, send)
+            if hasattr(self, LEFT) or scope.get("fastapi.telemetry") is not None:
+                await original(self, scope, receive, send)
+                return
             exchange = _asgi.begin(server, scope)
             if exchange is None:
-                return await original(self, scope, receive, send)
+                await original(self, scope, receive, send)
+                return
             told(asked, exchange.span, scope)
-            return await _asgi.serve(
+            await _asgi.serve(
                 exchange,
                 lambda *arguments: original(self, *arguments),
                 scope,
@@ -49,7 +51,7 @@ def serve(patches: Patches, starlette: Any, server: Server, settings: Settings) 
     def handled(original: Any) -> Any:
         async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
             exchange: Exchange | None = scope.get(_asgi.KEY)
-            if exchange is not None and not exchange.fixed:
+            if exchange is not None and exchange.server is server and not exchange.fixed:
                 exchange.routed(exchange.prefix + self.path)
             await original(self, scope, receive, send)
 
@@ -58,7 +60,7 @@ def serve(patches: Patches, starlette: Any, server: Server, settings: Settings) 
     def mounted(original: Any) -> Any:
         async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
             exchange: Exchange | None = scope.get(_asgi.KEY)
-            if exchange is not None:
+            if exchange is not None and exchange.server is server:
                 exchange.prefix += self.path
             await original(self, scope, receive, send)
 

@@ -1,0 +1,157 @@
+"""Redis: one span a command or pipeline, synchronous, asynchronous and in a cluster.
+
+Values are not shown. What Celery and kombu say to a broker makes no spans.
+
+Hooks: ``request_hook(span, client, args, kwargs)``, ``response_hook(span, client, response)``.
+"""
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from heliograph.instrument.fast._patch import Patches, Settings, told
+from heliograph.instrument.fast._sql import Database, Described, Statement
+
+REQUIRES = ("redis >= 4.3",)
+
+_PLACE = "_heliograph_place"
+_LONGEST_TEXT = 1000
+_BROKER = "kombu."
+_CLUSTER = {"db.system.name": "redis"}
+
+
+def instrument(redis: Any, settings: Settings) -> Patches:
+    """Patch the clients' classes."""
+    commands = _Commands(settings)
+    patches = Patches()
+    asynchronous = import_module("redis.asyncio.client")
+    clusters = import_module("redis.cluster")
+    async_clusters = import_module("redis.asyncio.cluster")
+    for owner in (import_module("redis.client").Redis, clusters.RedisCluster):
+        patches.replace(owner, "execute_command", commands.plain)
+    patches.replace(import_module("redis.client").Pipeline, "execute", commands.pipeline)
+    for owner in (asynchronous.Redis, async_clusters.RedisCluster):
+        patches.replace(owner, "execute_command", commands.awaited)
+    patches.replace(asynchronous.Pipeline, "execute", commands.awaited_pipeline)
+    return patches
+
+
+class _Commands:
+    def __init__(self, settings: Settings) -> None:
+        self._database = Database("redis", settings)
+        self._asked = settings.hooks.get("request_hook")
+        self._answered = settings.hooks.get("response_hook")
+
+    def _begin(self, client: Any, what: Described, batch: int | None = None) -> Any:
+        place = _place(client)
+        return None if place is None else self._database.begin_described(place, what, batch)
+
+    def _end(self, client: Any, statement: Statement, response: Any) -> Any:
+        told(self._answered, statement.span, client, response)
+        statement.end()
+        return response
+
+    def plain(self, original: Any) -> Any:
+        def call(client: Any, *arguments: Any, **options: Any) -> Any:
+            statement = self._begin(client, _described(str(arguments[0]), len(arguments)))
+            if statement is None:
+                return original(client, *arguments, **options)
+            told(self._asked, statement.span, client, arguments, options)
+            try:
+                response = original(client, *arguments, **options)
+            except BaseException as error:
+                statement.end(error)
+                raise
+            return self._end(client, statement, response)
+
+        return call
+
+    def awaited(self, original: Any) -> Any:
+        async def call(client: Any, *arguments: Any, **options: Any) -> Any:
+            statement = self._begin(client, _described(str(arguments[0]), len(arguments)))
+            if statement is None:
+                return await original(client, *arguments, **options)
+            told(self._asked, statement.span, client, arguments, options)
+            try:
+                response = await original(client, *arguments, **options)
+            except BaseException as error:
+                statement.end(error)
+                raise
+            return self._end(client, statement, response)
+
+        return call
+
+    def pipeline(self, original: Any) -> Any:
+        def call(pipeline: Any, *arguments: Any, **options: Any) -> Any:
+            stack = pipeline.command_stack
+            statement = self._begin(pipeline, _batch(stack), len(stack)) if stack else None
+            if statement is None:
+                return original(pipeline, *arguments, **options)
+            try:
+                response = original(pipeline, *arguments, **options)
+            except BaseException as error:
+                statement.end(error)
+                raise
+            return self._end(pipeline, statement, response)
+
+        return call
+
+    def awaited_pipeline(self, original: Any) -> Any:
+        async def call(pipeline: Any, *arguments: Any, **options: Any) -> Any:
+            stack = pipeline.command_stack
+            statement = self._begin(pipeline, _batch(stack), len(stack)) if stack else None
+            if statement is None:
+                return await original(pipeline, *arguments, **options)
+            try:
+                response = await original(pipeline, *arguments, **options)
+            except BaseException as error:
+                statement.end(error)
+                raise
+            return self._end(pipeline, statement, response)
+
+        return call
+
+
+@lru_cache(maxsize=512)
+def _described(command: str, words: int) -> Described:
+    text = " ".join([command, *["?"] * (words - 1)])
+    if len(text) > _LONGEST_TEXT:
+        text = text[: _LONGEST_TEXT - 3] + "..."
+    return Described(command, command, None, text)
+
+
+def _batch(stack: Any) -> Described:
+    lines = []
+    names = []
+    for arguments, _ in stack:
+        name = str(arguments[0])
+        lines.append(_described(name, len(arguments)).text)
+        names.append(name)
+    name = names[0] if len(set(names)) == 1 else ""
+    operation = f"PIPELINE {name}".strip()
+    return Described(operation, operation, None, "\n".join(lines)[:_LONGEST_TEXT])
+
+
+def _place(client: Any) -> dict[str, Any] | None:
+    """Return the attributes of a client's database, or None where it serves a broker."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return _CLUSTER
+    if hasattr(pool, _PLACE):
+        marked: dict[str, Any] | None = getattr(pool, _PLACE)
+        return marked
+    broker = getattr(pool, "connection_class", type(None)).__module__.startswith(_BROKER)
+    known = None if broker else _of(pool.connection_kwargs)
+    setattr(pool, _PLACE, known)
+    return known
+
+
+def _of(options: dict[str, Any]) -> dict[str, Any]:
+    place: dict[str, Any] = {"db.system.name": "redis", "db.namespace": str(options.get("db") or 0)}
+    if "path" in options:
+        place["server.address"] = str(options["path"])
+        place["network.transport"] = "unix"
+    else:
+        place["server.address"] = str(options.get("host") or "localhost")
+        place["server.port"] = int(options.get("port") or 6379)
+    return place
