@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": {"otlp"},
     "ottl": {"otlp"},
     "sdk": {"otlp"},
+    "instrument": {"otlp", "sdk"},
     **{kind: {"otlp", "pipeline", "ottl"} for kind in COMPONENTS},
     "testing": {"otlp", "pipeline"},
     "cli": {"otlp", "pipeline", "ottl", "testing", *COMPONENTS},

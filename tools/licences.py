@@ -47,8 +47,13 @@ SPELLINGS = {
 }
 """What packages write instead of the SPDX identifier."""
 
-ELSEWHERE = {"colorama": "BSD-3-Clause", "win32-setctime": "MIT"}
-"""Packages of the lock file that are installed on other systems only."""
+ELSEWHERE = {
+    "async-timeout": "Apache-2.0",
+    "colorama": "BSD-3-Clause",
+    "tzdata": "Apache-2.0",
+    "win32-setctime": "MIT",
+}
+"""Packages of the lock file that are installed on other systems, or with other Pythons, only."""
 
 
 class Unclear(Exception):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Library(NamedTuple):
     """A library that has an instrumentation here, under contrib's name of it.
 
-    ``module`` is what a program imports, ``contrib`` the class in ``opentelemetry.instrumentation``.
+    ``module`` is what a program imports, ``contrib`` the instrumentor's class in contrib's module.
     """
 
     module: str
