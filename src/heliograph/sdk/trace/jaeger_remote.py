@@ -260,6 +260,8 @@ def from_argument(argument: str) -> JaegerRemoteSampler:
         key, _, value = part.partition("=")
         if key not in {"endpoint", "pollingIntervalMs", "initialSamplingRate"}:
             raise ValueError(f"{key!r} is none of endpoint, pollingIntervalMs, initialSamplingRate")
+        if not value:
+            raise ValueError(f"{key} has no value")
         fields[key] = value
     return JaegerRemoteSampler(
         endpoint=fields.get("endpoint", ENDPOINT),
