@@ -110,19 +110,22 @@ def test_one_request_alone_asks_whether_an_endpoint_is_back(http: HttpBackend) -
 def test_after_a_failure_the_next_request_goes_alone(http: HttpBackend) -> None:
     exporter = Http(f"http://127.0.0.1:{http.port}/", timeout=0.3, max_concurrent_requests=2)
     assert export(exporter)
-    together, at_once = Together(2, patience=0.05), []
+    lock = threading.Lock()
+    now: list[Received] = []
+    at_once: list[int] = []
 
     def answer(request: Received) -> Answer:
-        together(request)
-        at_once.append(together.most)
-        together.most = 0
+        with lock:
+            now.append(request)
+            at_once.append(len(now))
+        time.sleep(0.05)
+        with lock:
+            now.remove(request)
         return Answer(503, {"retry-after": "9"})
 
     http.answer = answer
     assert not export(exporter, 40, batch=8)
-    assert len(at_once) == 5
-    assert max(at_once[:2]) == 2
-    assert max(at_once[2:]) == 1
+    assert at_once == [1, 2, 1, 1, 1]
 
 
 def test_a_delay_of_zero_is_a_delay(http: HttpBackend) -> None:
