@@ -278,7 +278,7 @@ FAULTS = (
     Fault("answers lost", mute, KEEPING, quick=(FIRST,), repeats=True),
     Fault("backend says 'in 1 s'", busy, KEEPING),
     Fault("one backend of three away", one_of_three, KEEPING, (SPILL,), sinks=3, repeats=True),
-    Fault("backend half-open", half_open_backend, KEEPING, quick=(SPILL,)),
+    Fault("backend half-open", half_open_backend, KEEPING, quick=(SPILL,), repeats=True),
     Fault("backend resets", reset_backend, KEEPING, repeats=True),
     Fault("compression bombs", bombs, BARE),
     Fault("malformed requests", malformed, BARE),
