@@ -5,7 +5,7 @@ The public names are the official SDK's ``opentelemetry.sdk.metrics``.
 
 from heliograph.sdk.metrics import export as export
 from heliograph.sdk.metrics import view as view
-from heliograph.sdk.metrics._internal import Meter, MeterProvider
+from heliograph.sdk.metrics._internal import Meter, MeterConfig, MeterConfigurator, MeterProvider
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
 from heliograph.sdk.metrics._internal.exemplar import (
     AlignedHistogramBucketExemplarReservoir,
@@ -37,6 +37,8 @@ __all__ = [
     "ExemplarReservoir",
     "Histogram",
     "Meter",
+    "MeterConfig",
+    "MeterConfigurator",
     "MeterProvider",
     "MetricsTimeoutError",
     "ObservableCounter",

@@ -20,7 +20,12 @@ from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
 from heliograph.sdk.metrics._internal.export.reader import MetricReader
 from heliograph.sdk.metrics._internal.instrument import _Observed
-from heliograph.sdk.metrics._internal.meter import Meter, _MeterConfig
+from heliograph.sdk.metrics._internal.meter import (
+    Meter,
+    MeterConfig,
+    MeterConfigurator,
+    _MeterConfig,
+)
 from heliograph.sdk.metrics._internal.streams import ReaderStreams
 from heliograph.sdk.metrics._internal.view import View
 from heliograph.sdk.resources import Resource
@@ -30,7 +35,7 @@ from heliograph.sdk.util.instrumentation import InstrumentationScope
 if TYPE_CHECKING:
     from heliograph.sdk.metrics._internal.collected import Collected
 
-__all__ = ["Meter", "MeterProvider", "_MeterConfig"]
+__all__ = ["Meter", "MeterConfig", "MeterConfigurator", "MeterProvider", "_MeterConfig"]
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +53,8 @@ class MeterProvider(api.MeterProvider):
             not given, which is ``trace_based`` when not set.
         shutdown_on_exit: flush when the program ends, for two seconds at most.
         views: applied to instruments as they are created.
+        meter_configurator: asked once for each scope whether its meters are enabled; they are
+            when not given. ``_meter_configurator`` is the official SDK's name of it.
 
     Raises: ValueError when a reader belongs to another provider.
     Spec: Metrics SDK, MeterProvider.
@@ -63,14 +70,15 @@ class MeterProvider(api.MeterProvider):
         shutdown_on_exit: bool = True,
         views: Sequence[View] = (),
         *,
-        _meter_configurator: Callable[[InstrumentationScope], _MeterConfig] | None = None,
+        meter_configurator: MeterConfigurator | None = None,
+        _meter_configurator: MeterConfigurator | None = None,
     ) -> None:
         self._lock = threading.RLock()
         self._clock = MetricClock()
         self._views = tuple(views)
         self._resource = Resource.create({}) if resource is None else resource
         self._exemplar_filter = native_filter(exemplar_filter)
-        self._meter_configurator = _meter_configurator
+        self._meter_configurator = meter_configurator or _meter_configurator
         self._meters: dict[InstrumentationScope, Meter] = {}
         self._instruments: list[Any] = []
         self._streams: dict[Any, ReaderStreams] = {}
@@ -152,6 +160,7 @@ class MeterProvider(api.MeterProvider):
         self._each_reader("shutdown", timeout_millis)
         with self._lock:
             for instrument in self._instruments:
+                instrument._storages = {}
                 if not isinstance(instrument, _Observed):
                     instrument._bind(None)
 
@@ -215,24 +224,25 @@ class MeterProvider(api.MeterProvider):
         refuse = _refusal(instrument.name, type(instrument).__name__.lstrip("_"))
         return MetricTargets(storages, self._exemplar_filter, negative, self._clock, refuse)
 
-    def _config(self, scope: InstrumentationScope) -> _MeterConfig:
+    def _config(self, scope: InstrumentationScope) -> MeterConfig:
         if self._meter_configurator is None:
-            return _MeterConfig()
+            return MeterConfig()
         try:
             return self._meter_configurator(scope)
         except Exception:
             _logger.exception("The meter configurator failed for scope %s.", scope.name)
-            return _MeterConfig()
+            return MeterConfig()
 
-    def _set_meter_configurator(
-        self, *, meter_configurator: Callable[[InstrumentationScope], _MeterConfig]
-    ) -> None:
+    def set_meter_configurator(self, *, meter_configurator: MeterConfigurator) -> None:
+        """Ask another configurator, for the meters that there are and for those to come."""
         with self._lock:
             self._meter_configurator = meter_configurator
             for meter in self._meters.values():
                 meter._set_meter_config(self._config(meter._instrumentation_scope))
             for instrument in self._instruments:
                 self._bind(instrument)
+
+    _set_meter_configurator = set_meter_configurator
 
     def _update_resource(self, resource: Resource) -> None:
         self._resource = self._resource.merge(resource)

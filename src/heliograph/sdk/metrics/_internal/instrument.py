@@ -41,6 +41,13 @@ class _Named:
         self.description = description
         self.instrumentation_scope = scope
         self._enabled = True
+        self._attributes_advisory: tuple[str, ...] | None = None
+        self._storages: dict[Any, list[Any]] = {}
+
+    def is_enabled(self) -> bool:
+        """Return whether a measurement goes anywhere: the meter is enabled, and a reader has a
+        stream of it that no view drops. May change. Spec: Metrics API, Enabled."""
+        return self._enabled and any(self._storages.values())
 
     def _is_enabled(self) -> bool:
         return self._enabled

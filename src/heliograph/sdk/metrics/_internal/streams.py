@@ -130,6 +130,8 @@ class ReaderStreams:
             limit = self._limits.get(kind, DEFAULT_LIMIT)
         temporality = self._temporality.get(kind, AggregationTemporality.CUMULATIVE)
         only, excluded = view._attribute_keys, getattr(view, "_excluded_attribute_keys", None)
+        if only is None and excluded is None:
+            only = instrument._attributes_advisory
         name = view._name or instrument.name
         self._warn_of_conflict(instrument, name, settings["kind"])
         return MetricStorage(

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from opentelemetry import context
@@ -14,8 +15,10 @@ from opentelemetry import context
 from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
+from heliograph.sdk.metrics._internal.export._split import split
 from heliograph.sdk.metrics._internal.export.reader import CardinalityLimits, MetricReader
 from heliograph.sdk.metrics._internal.point import MetricsData
+from heliograph.sdk.metrics._internal.view import check_limit
 
 _logger = logging.getLogger(__name__)
 
@@ -29,8 +32,11 @@ class PeriodicExportingMetricReader(MetricReader):
             a minute without it. Infinity never collects by itself.
         export_timeout_millis: what a collection and its export may take;
             OTEL_METRIC_EXPORT_TIMEOUT when not given, 30 s without it.
+        cardinality_limits: by class of instrument, as for every reader.
+        max_export_batch_size: the most points of an export; a larger collection is several exports
+            one after the other, within the one timeout. No bound when not given.
 
-    Raises: ValueError when the interval is not above zero.
+    Raises: ValueError when the interval or the size is not above zero.
     Spec: Metrics SDK, Periodic exporting MetricReader.
     """
 
@@ -40,7 +46,10 @@ class PeriodicExportingMetricReader(MetricReader):
         export_interval_millis: float | None = None,
         export_timeout_millis: float | None = None,
         cardinality_limits: CardinalityLimits | None = None,
+        *,
+        max_export_batch_size: int | None = None,
     ) -> None:
+        check_limit("max_export_batch_size", max_export_batch_size)
         super().__init__(
             getattr(exporter, "_preferred_temporality", None),
             getattr(exporter, "_preferred_aggregation", None),
@@ -50,6 +59,7 @@ class PeriodicExportingMetricReader(MetricReader):
         if not interval > 0:
             raise ValueError(f"interval value {interval} is invalid and needs to be above zero.")
         self._exporter = exporter
+        self._most = max_export_batch_size
         self._interval = interval / 1e3
         self._timeout_millis = _millis("OTEL_METRIC_EXPORT_TIMEOUT", export_timeout_millis, 30_000)
         self._export_lock = threading.RLock()
@@ -113,19 +123,29 @@ class PeriodicExportingMetricReader(MetricReader):
     def _receive_metrics(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> None:
-        data = metrics_data
-        if isinstance(data, Collected):
-            data = data.shaped_for(self._exporter)
+        end = time.monotonic() + timeout_millis / 1e3
         token = attach_exporting()
         try:
-            result = self._exporter.export(data, timeout_millis=timeout_millis)
-            # Of the official SDK's enumeration or of ours.
-            self._exported = getattr(result, "name", "SUCCESS") == "SUCCESS"
+            for part in self._parts(metrics_data):
+                left = max(0.0, (end - time.monotonic()) * 1e3)
+                result = self._exporter.export(part, timeout_millis=left)
+                # Of the official SDK's enumeration or of ours.
+                self._exported &= getattr(result, "name", "SUCCESS") == "SUCCESS"
         except Exception:
             self._exported = False
             _logger.exception("Metrics were not exported.")
         finally:
             context.detach(token)
+
+    def _parts(self, data: Any) -> Iterable[Any]:
+        """Return what to export, one after the other, as the exporter takes it."""
+        small = self._most is None
+        if isinstance(data, Collected):
+            small = self._most is None or data.batch.items <= self._most
+            data = data.shaped_for(self._exporter)
+            if not small and isinstance(data, Collected):
+                data = data.plain()
+        return [data] if small or self._most is None else split(data, self._most)
 
     def _after_fork(self) -> None:
         """In the child: a lock that no thread of the parent holds, and a thread."""
