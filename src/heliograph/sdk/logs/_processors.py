@@ -64,10 +64,18 @@ class SynchronousMultiLogRecordProcessor(LogRecordProcessor):
     def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
         """Add a processor; records that are emitted from now on go to it."""
         with self._lock:
-            self._log_record_processors += (log_record_processor,)
-            plain = all(_is_plain(one) for one in self._log_record_processors)
-            queues = [one._direct for one in self._log_record_processors] if plain else None
-            self.route.lead(queues)
+            self._lead((*self._log_record_processors, log_record_processor))
+
+    def remove(self, log_record_processor: LogRecordProcessor) -> None:
+        """Take a processor out, without ending it."""
+        with self._lock:
+            left = (one for one in self._log_record_processors if one is not log_record_processor)
+            self._lead(tuple(left))
+
+    def _lead(self, processors: tuple[Any, ...]) -> None:
+        self._log_record_processors = processors
+        plain = all(_is_plain(one) for one in processors)
+        self.route.lead([one._direct for one in processors] if plain else None)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         for processor in self._log_record_processors:
