@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "instrument": {"otlp", "sdk"},
     **{kind: {"otlp", "pipeline", "ottl"} for kind in COMPONENTS},
     "testing": {"otlp", "pipeline"},
+    "pytest_plugin": {"sdk"},
     "cli": {"otlp", "pipeline", "ottl", "testing", *COMPONENTS},
 }
 

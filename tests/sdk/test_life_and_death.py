@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import socket
+import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from exporters.backends import GrpcBackend
 
-from sdk.programs import names, requests, run, spans
+from sdk.programs import SETUP, names, requests, run, spans
 
 TUTORIAL = """
 import os
@@ -179,6 +181,69 @@ def test_sigterm_flushes_and_keeps_the_status(backend: GrpcBackend) -> None:
     assert names(backend.received) == ["last words", "not of the global provider"]
 
 
+@pytest.mark.parametrize(
+    ("handlers", "told", "arrives"),
+    [
+        ("signal.signal(signal.SIGTERM, signal.SIG_DFL)", "", ["last words"]),
+        (
+            "old = signal.signal(signal.SIGTERM, print); signal.signal(signal.SIGTERM, old)",
+            "",
+            ["last words"],
+        ),
+        (
+            "signal.signal(signal.SIGTERM, print); signal.signal(signal.SIGTERM, signal.SIG_DFL)",
+            "",
+            ["last words"],
+        ),
+        (
+            "signal.signal(signal.SIGTERM, lambda *_: (print('mine', flush=True), os._exit(3)))",
+            "mine\n",
+            [],
+        ),
+    ],
+)
+def test_the_default_of_sigterm_is_to_flush_while_a_handler_of_ones_own_replaces_it(
+    backend: GrpcBackend, handlers: str, told: str, arrives: list[str]
+) -> None:
+    program = f"""
+    import signal
+    from heliograph.sdk import flush_on_sigterm
+    assert flush_on_sigterm()
+    {handlers}
+    tracer.start_span("last words").end()
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3 if told else -15, told, "")
+    assert names(backend.received) == arrives
+
+
+def test_sigterm_in_a_locked_section_and_twice_ends_in_time(backend: GrpcBackend) -> None:
+    program = """
+    import signal, threading
+    from heliograph.sdk import flush_on_sigterm
+    from heliograph.sdk.trace import SpanProcessor
+    class Locked(SpanProcessor):
+        lock = threading.Lock()
+        def force_flush(self, timeout_millis=30000):
+            os.kill(os.getpid(), signal.SIGTERM)
+            with self.lock:
+                return True
+    trace.get_tracer_provider().add_span_processor(Locked())
+    flush_on_sigterm()
+    tracer.start_span("last words").end()
+    with Locked.lock:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    """
+    began = time.monotonic()
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (-15, "")
+    assert names(backend.received) == ["last words"]
+    assert time.monotonic() - began < 5
+
+
 def test_sigterm_does_not_wait_for_a_black_hole() -> None:
     program = """
     import signal
@@ -232,3 +297,99 @@ def test_force_flush_keeps_its_time_and_tells_the_truth() -> None:
         hole.listen()
         ended = run(program, hole.getsockname()[1])
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_a_pool_flush(backend: GrpcBackend, method: str, tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(
+        SETUP
+        + textwrap.dedent("""
+        import multiprocessing
+
+        def work(number):
+            with tracer.start_as_current_span(f"task {number}"):
+                return number
+
+        def main(method):
+            with multiprocessing.get_context(method).Pool(2, maxtasksperchild=1) as pool:
+                assert pool.map(work, range(4), chunksize=1) == [0, 1, 2, 3]
+                pool.close()
+                pool.join()
+        """)
+    )
+    program = f"import work; work.main({method!r})"
+    ended = run(program, backend.port, setup="", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert names(backend.received) == [f"task {number}" for number in range(4)]
+
+
+def test_a_keyboard_interrupt_loses_nothing(backend: GrpcBackend) -> None:
+    program = """
+    import signal
+    with tracer.start_as_current_span("interrupted"):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    """
+    ended = run(program, backend.port)
+    assert ended.returncode == -signal.SIGINT
+    assert names(backend.received) == ["interrupted"]
+
+
+def test_daemon_threads_may_record_until_the_end(backend: GrpcBackend) -> None:
+    program = """
+    import threading
+    begun = threading.Event()
+    def record():
+        while True:
+            tracer.start_span("of a daemon").end()
+            begun.set()
+    threading.Thread(target=record, daemon=True).start()
+    begun.wait()
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "of a daemon" in names(backend.received)
+
+
+def test_signals_during_an_export_may_record_and_flush(backend: GrpcBackend) -> None:
+    program = """
+    import signal
+    count = 0
+    def record(*_):
+        global count
+        tracer.start_span(f"of the handler").end()
+        count += 1
+    signal.signal(signal.SIGALRM, record)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    for _ in range(200):
+        tracer.start_span("of the program").end()
+        assert processor.force_flush()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert processor.force_flush()
+    print(count)
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    found = names(backend.received)
+    assert found.count("of the program") == 200
+    assert found.count("of the handler") == int(ended.stdout) > 0
+
+
+def test_an_async_generator_that_ends_elsewhere_is_quiet(backend: GrpcBackend) -> None:
+    program = """
+    import asyncio
+    async def numbers():
+        with tracer.start_as_current_span("generator"):
+            yield 1
+            yield 2
+    async def main():
+        async for _ in numbers():
+            break
+        found = numbers()
+        await asyncio.create_task(anext(found))
+        await asyncio.create_task(found.aclose())
+    asyncio.run(main())
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert names(backend.received) == ["generator", "generator"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -15,29 +16,74 @@ from opentelemetry import _logs, metrics, trace
 BOUND = 2.0
 """Seconds that flushing may take."""
 
+_set_handler = signal.signal
+
+
+class _State:
+    """What this process, and a child that inherits it, is at."""
+
+    installed = False
+    ending = False
+
 
 def flush_on_sigterm() -> bool:
     """Flush the providers on SIGTERM, then end as the signal would have ended the program.
 
-    Only where nobody handles SIGTERM yet; a handler that is set later replaces this one. Call it
-    in the main thread. Returns whether it was installed.
+    Only where nobody handles SIGTERM yet. A handler that is set later replaces this one; setting
+    ``SIG_DFL`` through `signal.signal` brings it back. Call it in the main thread. Returns whether
+    it was installed; False, too, where there is no SIGTERM to handle.
     """
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         return False
-    signal.signal(signal.SIGTERM, _flush_and_end)
+    if os.name != "posix" or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return False
+    if not _State.installed:
+        _State.installed = True
+        signal.signal = _keeping(signal.signal)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return True
 
 
+def _keeping(set_handler: Any) -> Any:
+    """`signal.signal`, for which the default of SIGTERM is to flush and end."""
+
+    def signal_(signalnum: Any, handler: Any, /) -> Any:
+        """Set the handler of a signal; return the one before it."""
+        if signalnum == signal.SIGTERM and handler == signal.SIG_DFL:
+            handler = _flush_and_end
+        return set_handler(signalnum, handler)
+
+    signal_.__name__ = signal_.__qualname__ = "signal"
+    return signal_
+
+
 def _flush_and_end(number: int, frame: FrameType | None) -> None:
+    """Flush for at most `BOUND` seconds; another SIGTERM meanwhile changes nothing.
+
+    Another thread flushes, so that locks that the interrupted one holds cannot hold up the end.
+    """
+    if _State.ending:
+        return
+    _State.ending = True
     end = time.monotonic() + BOUND
     try:
-        for provider in _providers():
-            left = end - time.monotonic()
-            if left > 0 and hasattr(provider, "force_flush"):
-                provider.force_flush(int(left * 1000))
+        thread = threading.Thread(target=_flush, args=(end,), name="heliograph-end", daemon=True)
+        thread.start()
+        thread.join(BOUND)
+    except RuntimeError:
+        # The interpreter is shutting down and starts no thread.
+        _flush(end)
     finally:
-        signal.signal(number, signal.SIG_DFL)
+        _set_handler(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _flush(end: float) -> None:
+    """Flush each provider until this time of the monotonic clock."""
+    for provider in _providers():
+        left = end - time.monotonic()
+        if left > 0 and hasattr(provider, "force_flush"):
+            provider.force_flush(int(left * 1000))
 
 
 def _providers() -> Iterator[Any]:
