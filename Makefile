@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs interop interop-peers bench soak fuzz
+.PHONY: up test check build lock fmt docs others interop interop-peers bench soak fuzz
 SECONDS ?= 60
 .DEFAULT_GOAL := build
 
@@ -33,6 +33,10 @@ check: build ## formatting, lints, types, stubs, licences
 interop: build interop-peers ## ours against the real clients, backends and collectors
 	cargo build --release --quiet -p heliograph-bench
 	$(BIN)/pytest tests/interop
+
+others: build ## the test suites of other packages on our SDK, without opentelemetry-sdk
+	@$(BIN)/python tests/others/install.py
+	$(BIN)/pytest -c tests/others/pytest.ini --rootdir=. -n 2 tests/others
 
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true

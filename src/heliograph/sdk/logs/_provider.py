@@ -248,7 +248,7 @@ class LoggerProvider(api.LoggerProvider):
         """Return the logger of a scope; the same one for equal scopes."""
         if self._disabled:
             return api.NoOpLogger(name, version, schema_url, attributes)
-        scope = InstrumentationScope(name, version, schema_url, attributes)
+        scope = InstrumentationScope(str(name), version, schema_url, attributes)
         with self._lock:
             found = self._loggers.get(scope)
             if found is None:

@@ -6,6 +6,9 @@ Spec: Tracing SDK.
 from typing import Any
 
 from opentelemetry import trace as _api
+from opentelemetry.trace import SpanContext as SpanContext  # others import it from here
+from opentelemetry.trace import Status as Status
+from opentelemetry.trace import StatusCode as StatusCode
 
 from heliograph._core import Span, SpanBase, UnsampledSpan
 from heliograph.sdk.resources import Resource
@@ -33,7 +36,13 @@ ReadableSpan.register(Span)
 
 
 def _read(name: str) -> property:
-    return property(lambda span: getattr(SpanView(span), name))
+    documented = getattr(ReadableSpan, name, None)
+    return property(lambda span: getattr(SpanView(span), name), doc=documented.__doc__)
+
+
+def _to_json(span: Span, indent: int | None = 4) -> str:
+    """Return the span as it is at the moment, as JSON."""
+    return SpanView(span).to_json(indent)
 
 
 def _complete() -> None:
@@ -44,7 +53,7 @@ def _complete() -> None:
         if not hasattr(Span, name):
             setattr(Span, name, _read(name))
     methods: dict[str, Any] = {
-        "to_json": lambda span, indent=4: SpanView(span).to_json(indent),
+        "to_json": _to_json,
         "_readable_span": SpanView,
     }
     for name, method in methods.items():

@@ -221,6 +221,9 @@ class TracerProvider(api.TracerProvider):
         if not instrumenting_module_name:
             instrumenting_module_name = ""
             _log.error("get_tracer was called without a name")
+        elif not isinstance(instrumenting_module_name, str):
+            _log.error("get_tracer was called with a name that is no str")
+            instrumenting_module_name = str(instrumenting_module_name)
         scope = InstrumentationScope(
             instrumenting_module_name, instrumenting_library_version or "", schema_url, attributes
         )

@@ -26,6 +26,7 @@ INVALID_THRESHOLD = -1
 
 
 def _unchanged(state: TraceState) -> TraceState:
+    """Return the trace state as it is."""
     return state
 
 
