@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs others interop interop-peers bench soak fuzz
+.PHONY: up test check build lock fmt docs others life interop interop-peers bench soak fuzz
 SECONDS ?= 60
 .DEFAULT_GOAL := build
 
@@ -37,6 +37,9 @@ interop: build interop-peers ## ours against the real clients, backends and coll
 others: build ## the test suites of other packages on our SDK, without opentelemetry-sdk
 	@$(BIN)/python tests/others/install.py
 	$(BIN)/pytest -c tests/others/pytest.ini --rootdir=. -n 2 tests/others
+
+life: build ## servers with workers, each a real one: what is recorded arrives when they end
+	$(BIN)/pytest -n 2 -m slow tests/life
 
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true

@@ -219,6 +219,25 @@ def test_the_default_of_sigterm_is_to_flush_while_a_handler_of_ones_own_replaces
     assert names(backend.received) == arrives
 
 
+def test_a_handler_that_was_there_before_gives_way_to_the_flush_when_it_is_reset(
+    backend: GrpcBackend,
+) -> None:
+    program = """
+    import signal
+    from heliograph.sdk import flush_on_sigterm
+    signal.signal(signal.SIGTERM, print)
+    assert not flush_on_sigterm()
+    assert signal.getsignal(signal.SIGTERM) is print
+    tracer.start_span("last words").end()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+    """
+    ended = run(program, backend.port)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-15, "", "")
+    assert names(backend.received) == ["last words"]
+
+
 def test_sigterm_in_a_locked_section_and_twice_ends_in_time(backend: GrpcBackend) -> None:
     program = """
     import signal, threading

@@ -11,9 +11,9 @@ from heliograph.sdk._alias import install_aliases
 def flush_on_sigterm() -> bool:
     """Flush the providers on SIGTERM, then end as the signal would have ended the program.
 
-    Only where nobody handles SIGTERM yet. A handler that is set later replaces this one; setting
-    ``SIG_DFL`` through `signal.signal` brings it back. Call it in the main thread. Returns whether
-    it was installed; False, too, where there is no SIGTERM to handle.
+    A handler of the program's own, set before or later, is left alone; setting ``SIG_DFL`` through
+    `signal.signal` brings this one back. Call it in the main thread. Returns whether it was put in
+    place now; False, too, where there is no SIGTERM to handle.
     """
     from heliograph.sdk import _sigterm  # noqa: PLC0415 - most programs never need it
 

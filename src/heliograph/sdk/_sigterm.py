@@ -29,17 +29,19 @@ class _State:
 def flush_on_sigterm() -> bool:
     """Flush the providers on SIGTERM, then end as the signal would have ended the program.
 
-    Only where nobody handles SIGTERM yet. A handler that is set later replaces this one; setting
-    ``SIG_DFL`` through `signal.signal` brings it back. Call it in the main thread. Returns whether
-    it was installed; False, too, where there is no SIGTERM to handle.
+    A handler of the program's own, set before or later, is left alone; setting ``SIG_DFL`` through
+    `signal.signal` brings this one back. Call it in the main thread. Returns whether it was put in
+    place now; False, too, where there is no SIGTERM to handle.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    if os.name != "posix" or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if os.name != "posix":
         return False
     if not _State.installed:
         _State.installed = True
         signal.signal = _keeping(signal.signal)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return False
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return True
 
