@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{kind: {"otlp", "pipeline", "ottl"} for kind in COMPONENTS},
     "testing": {"otlp", "pipeline"},
     "pytest_plugin": {"sdk"},
-    "cli": {"otlp", "pipeline", "ottl", "testing", *COMPONENTS},
+    "cli": {"otlp", "pipeline", "ottl", "testing", "instrument", *COMPONENTS},
 }
 
 

@@ -19,8 +19,13 @@ USAGE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 failed, 2 no such command."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["run"]:
+        from heliograph.instrument import launcher  # noqa: PLC0415 - before anything slow
+
+        return launcher.main(given[1:])
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return USAGE
@@ -44,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("run", help="run a program with traces, metrics and logs", add_help=False)
     _collector(commands.add_parser("collector", help="receive, process and export telemetry"))
     return parser
 

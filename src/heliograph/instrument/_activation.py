@@ -1,0 +1,114 @@
+"""Instrumentations, each activated when its library is imported, and what became of them."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from heliograph.instrument._entries import Entry
+from heliograph.instrument._hook import ImportHook
+from heliograph.instrument._libraries import IMPORTS
+from heliograph.instrument._versions import conflict, instruments
+from heliograph.instrument.fast import LIBRARIES
+
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+CHOSEN = "HELIOGRAPH_CONTRIB_INSTRUMENTATIONS"
+"""Names of instrumentations, or ``*``, for which contrib's package is used instead of ours."""
+
+REPORT = "HELIOGRAPH_REPORT"
+"""A file to which what became of the instrumentations is written at exit; for the doctor."""
+
+OURS = {"logging"}
+"""Contrib's instrumentations whose work the SDK itself does."""
+
+
+def listed(variable: str) -> set[str]:
+    """Return the names that a variable lists, with commas between."""
+    return {name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()}
+
+
+class Activation:
+    """What waits for which import, and the state of each instrumentation, by name."""
+
+    def __init__(self, hook: ImportHook) -> None:
+        self._hook = hook
+        self._lock = threading.RLock()
+        self.states: dict[str, str] = {}
+
+    def watch(self, found: list[Entry]) -> None:
+        """Wait for the libraries of our instrumentations and of these; load the unknown ones."""
+        disabled, contrib = listed(DISABLED), listed(CHOSEN)
+        packages = {entry.name: entry for entry in found}
+        for name, library in LIBRARIES.items():
+            if not {name, "*"} & contrib or name not in packages:
+                self._wait(name, (library.module,), partial(_ours, name), disabled)
+                packages.pop(name, None)
+        for name, entry in packages.items():
+            modules = IMPORTS.get(name, ())
+            if name not in OURS:
+                self._wait(name, modules, partial(_contrib, entry), disabled)
+
+    def _wait(
+        self,
+        name: str,
+        modules: tuple[str, ...],
+        activate: Callable[[Any], str],
+        disabled: set[str],
+    ) -> None:
+        if {name, "*"} & disabled:
+            self.states[name] = f"disabled by {DISABLED}"
+            return
+        self.states[name] = "its library is not imported"
+
+        def act(module: ModuleType | None) -> None:
+            with self._lock:
+                if name in done:
+                    return
+                done.append(name)
+                self.states[name] = "activating"
+            try:
+                self.states[name] = activate(module)
+            except ModuleNotFoundError as error:
+                self.states[name] = f"cannot load: {error}"
+            except Exception as error:
+                self.states[name] = f"failed: {error!r}"
+                print(f"heliograph: instrumenting {name} failed: {error!r}", file=sys.stderr)
+
+        done: list[str] = []
+        for module in modules:
+            self._hook.when_imported(module, act)
+        if not modules:
+            act(None)
+
+    def report(self) -> None:
+        """Write the states, as one line of JSON, to the file of `REPORT`."""
+        path = os.environ.get(REPORT)
+        if path:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"pid": os.getpid(), "states": self.states}) + "\n")
+
+
+def _ours(name: str, module: ModuleType) -> str:
+    from heliograph.instrument.fast._patch import Settings  # noqa: PLC0415 - imports the API
+
+    ours: Any = import_module(f"heliograph.instrument.fast.{name}")
+    reason = conflict(ours.REQUIRES, any_of=True)
+    if reason is not None:
+        return f"not instrumented: {reason}"
+    ours.instrument(module, Settings())
+    return "instrumented"
+
+
+def _contrib(entry: Entry, _module: ModuleType | None) -> str:
+    every, some = instruments(entry.requires())
+    reason = conflict(every) or (conflict(some, any_of=True) if some else None)
+    if reason is not None:
+        return f"not instrumented: {reason}"
+    made: Any = getattr(import_module(entry.module), entry.attribute)
+    made().instrument(skip_dep_check=True)
+    return "instrumented by contrib"

@@ -1,0 +1,66 @@
+"""Entry points of installed packages, read without `importlib.metadata`, which imports `socket`."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+GROUP = "opentelemetry_instrumentor"
+
+
+class Entry(NamedTuple):
+    """An entry point: ``module:attribute`` under a name, and the directory of its metadata."""
+
+    name: str
+    module: str
+    attribute: str
+    metadata: str
+
+    def requires(self) -> list[str]:
+        """Return the requirements of its package, as its metadata has them."""
+        for name in ("METADATA", "PKG-INFO"):
+            try:
+                with open(os.path.join(self.metadata, name), encoding="utf-8") as file:
+                    head = file.read().partition("\n\n")[0]
+            except OSError:
+                continue
+            lines = head.splitlines()
+            return [line[15:] for line in lines if line.startswith("Requires-Dist: ")]
+        return []
+
+
+def entries(group: str = GROUP, path: Sequence[str] | None = None) -> Iterator[Entry]:
+    """Yield the entry points of a group; a package that is found first hides its later copies."""
+    seen: set[str] = set()
+    for place in sys.path if path is None else path:
+        try:
+            found = os.listdir(place or ".")
+        except OSError:
+            continue
+        for directory in found:
+            if not directory.endswith((".dist-info", ".egg-info")):
+                continue
+            package = directory.partition("-")[0].lower()
+            if package in seen:
+                continue
+            metadata = os.path.join(place, directory)
+            try:
+                with open(os.path.join(metadata, "entry_points.txt"), encoding="utf-8") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            seen.add(package)
+            yield from parse(text, group, metadata)
+
+
+def parse(text: str, group: str, metadata: str = "") -> Iterator[Entry]:
+    """Yield the entry points of a group in the text of an ``entry_points.txt``."""
+    section = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            section = line.strip("[] ")
+        elif section == group and "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            module, _, attribute = value.partition("[")[0].strip().partition(":")
+            yield Entry(name.strip(), module.strip(), attribute.strip(), metadata)

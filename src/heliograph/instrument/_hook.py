@@ -1,0 +1,78 @@
+"""Acting on a module right after it was imported, before the importing statement goes on."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+Action = Callable[[ModuleType], None]
+
+
+class ImportHook:
+    """A finder that finds nothing of its own, and wakes actions when others' modules have run."""
+
+    def __init__(self) -> None:
+        self._actions: dict[str, list[Action]] = {}
+
+    def install(self) -> None:
+        """Go first: what other finders find is wrapped."""
+        sys.meta_path.insert(0, self)
+
+    def when_imported(self, name: str, action: Action) -> None:
+        """Do this when a module has been imported, at once when it is already. Never raises."""
+        module = sys.modules.get(name)
+        spec = getattr(module, "__spec__", None)
+        if module is not None and not getattr(spec, "_initializing", False):
+            _act(action, module)
+        else:
+            self._actions.setdefault(name, []).append(action)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in self._actions:
+            return None
+        for finder in list(sys.meta_path):
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    loader: Any = _Waking(spec.loader, lambda module: self._fire(fullname, module))
+                    spec.loader = loader
+                return spec
+        return None
+
+    def _fire(self, name: str, module: ModuleType) -> None:
+        for action in self._actions.pop(name, ()):
+            _act(action, module)
+
+
+class _Waking:
+    """The module's own loader, and then the actions."""
+
+    def __init__(self, loader: Any, fire: Action) -> None:
+        self._loader = loader
+        self._fire = fire
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        found: ModuleType | None = self._loader.create_module(spec)
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._fire(sys.modules.get(module.__name__, module))
+
+
+def _act(action: Action, module: ModuleType) -> None:
+    try:
+        action(module)
+    except Exception as error:
+        print(f"heliograph: {module.__name__}: {error!r}", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""What runs in a program before the program itself.
+
+The SDK is configured when somebody first asks for the API, or logs.
+"""
+
+import os
+import threading
+from types import ModuleType
+from typing import Any
+
+from heliograph.instrument._activation import REPORT, Activation
+from heliograph.instrument._entries import entries
+from heliograph.instrument._hook import ImportHook
+from heliograph.sdk import flush_on_sigterm, install_aliases
+
+QUIET = "HELIOGRAPH_NOTHING_TO_SEND_TO"
+"""Set by the launcher when no endpoint is configured and nobody listens at the default one."""
+
+REPLACE = "HELIOGRAPH_REPLACE_SDK"
+
+DEFAULTS = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os",
+}
+
+_state: dict[str, Any] = {}
+_lock = threading.RLock()
+
+
+def is_disabled() -> bool:
+    """Return whether ``OTEL_SDK_DISABLED`` is true."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def start() -> Activation | None:
+    """Wait for the libraries that can be instrumented. Safe twice; None when disabled."""
+    with _lock:
+        if "started" in _state:
+            return _state.get("activation")
+        _state["started"] = True
+    install_aliases(replace=os.environ.get(REPLACE, "") == "true")
+    if is_disabled():
+        return None
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    hook = ImportHook()
+    hook.install()
+    hook.when_imported("opentelemetry.trace", lambda _module: configure())
+    hook.when_imported("opentelemetry.metrics", lambda _module: configure())
+    hook.when_imported("opentelemetry._logs", lambda _module: configure())
+    hook.when_imported("logging", _take_logs)
+    activation = _state["activation"] = Activation(hook)
+    activation.watch(list(entries()))
+    if os.environ.get(REPORT):
+        import atexit  # noqa: PLC0415 - for the doctor alone
+
+        atexit.register(activation.report)
+    return activation
+
+
+def configure() -> None:
+    """Configure the SDK from the environment, once; the program's own providers win later."""
+    with _lock:
+        if "configured" in _state:
+            return
+        _state["configured"] = None
+    from heliograph.sdk.configuration import configure_from_environment  # noqa: PLC0415
+
+    _state["configured"] = configure_from_environment(
+        default_exporter="none" if os.environ.get(QUIET) == "true" else "otlp", replaceable=True
+    )
+    if threading.current_thread() is threading.main_thread():
+        flush_on_sigterm()
+
+
+def _take_logs(logging: ModuleType) -> None:
+    """Configure the SDK at the first record that is logged; it takes them from then on."""
+    before = logging.Logger.callHandlers
+
+    def call_handlers(logger: Any, record: Any) -> None:
+        if logging.Logger.callHandlers is call_handlers:
+            logging.Logger.callHandlers = before
+            configure()
+            logging.Logger.callHandlers(logger, record)
+        else:
+            before(logger, record)
+
+    logging.Logger.callHandlers = call_handlers
