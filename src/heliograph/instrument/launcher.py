@@ -27,7 +27,11 @@ Run a Python program with traces, metrics and logs, without changing it.
 
 
 class UsageError(Exception):
-    """One line that says what is wrong with the command."""
+    """One line that says what is wrong with the command, and the exit status."""
+
+    def __init__(self, text: str, status: int = USAGE) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         executable = find(command[0], environ)
     except UsageError as error:
         print(f"heliograph run: {error}", file=sys.stderr)
-        return NOT_FOUND if "command" in str(error) else USAGE
+        return error.status
     prepare(environ)
     sys.stderr.flush()
     try:
@@ -88,7 +92,7 @@ def find(command: str, environ: Mapping[str, str]) -> str:
     """Return the path of an executable. Raises UsageError."""
     found = which(command, path=environ.get("PATH"))
     if found is None:
-        raise UsageError(f"command not found: {command}")
+        raise UsageError(f"command not found: {command}", NOT_FOUND)
     return found
 
 

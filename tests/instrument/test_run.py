@@ -1,0 +1,173 @@
+"""`heliograph run`, as real processes; papercuts by their numbers in the reference."""
+
+import json
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from instrument.conftest import HELIOGRAPH, HERE, Backend, attributes, clean_environment, run
+
+PYTHON = sys.executable
+FORBIDDEN = ["ssl", "socket", "requests", "concurrent.futures", "pydantic", "yaml", "argparse",
+             "heliograph.cli", "opentelemetry.trace", "asyncio", "_core"]  # fmt: skip
+
+
+def test_tutorial_snippet_arrives_once(backend: Backend) -> None:
+    done = run("--replace-sdk", PYTHON, str(HERE / "apps" / "tutorial.py"), TARGET=backend.endpoint)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "heliograph.sdk.trace._provider\n"
+    backend.wait("metrics")
+    assert [span["name"] for span in backend.wait("spans")] == ["step"]
+    assert [metric["name"] for metric in backend.items("metrics")] == ["steps"]
+
+
+def test_flags_in_both_spellings_reach_the_resource(backend: Backend) -> None:
+    code = "from opentelemetry import trace; trace.get_tracer('t').start_span('s').end()"
+    for flag in ("--service-name", "--service_name"):
+        done = run(
+            flag, f"by{flag}", f"--exporter_otlp_endpoint={backend.endpoint}", PYTHON, "-c", code
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    spans = backend.wait("spans", lambda found: len(found) == 2)
+    assert [span["resource"]["service.name"] for span in spans] == [
+        "by--service-name",
+        "by--service_name",
+    ]
+
+
+def test_p2_console_logs_stay(backend: Backend) -> None:
+    code = (
+        "import logging; logging.getLogger().warning('early'); logging.basicConfig(level='INFO')\n"
+        "logging.getLogger('app').info('configured'); logging.getLogger('quiet').debug('no')"
+    )
+    ours = run("--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code)
+    plain = subprocess.run(
+        [PYTHON, "-c", code], capture_output=True, text=True, check=True, env=clean_environment()
+    )
+    assert ours.stderr == plain.stderr
+    records = backend.wait("logs", lambda found: len(found) == 2)
+    assert [record["body"]["stringValue"] for record in records] == ["early", "configured"]
+
+
+def test_p3_nothing_to_send_to_is_one_line_and_a_quick_end() -> None:
+    with socket.socket() as probe:
+        if not probe.connect_ex(("127.0.0.1", 4317)):
+            pytest.skip("somebody listens on 4317")
+    code = "from opentelemetry import trace; trace.get_tracer('t').start_span('s').end()"
+    began = time.monotonic()
+    done = run(PYTHON, "-c", code)
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == 1
+    assert "sends nothing" in done.stderr
+    assert time.monotonic() - began < 5
+
+
+def test_p4_sigterm_flushes_and_ends_as_the_signal_does(backend: Backend) -> None:
+    code = (
+        "import time\nfrom opentelemetry import trace\n"
+        "trace.get_tracer('t').start_span('s').end()\n"
+        "print('ready', flush=True)\ntime.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [*HELIOGRAPH, "run", PYTHON, "-c", code],
+        env=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT=backend.endpoint),
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == -signal.SIGTERM
+    assert [span["name"] for span in backend.wait("spans")] == ["s"]
+
+
+def test_p15_p16_stable_names_and_a_resource_that_says_where(backend: Backend) -> None:
+    code = (
+        "import os\nfrom opentelemetry import trace\n"
+        "span = trace.get_tracer('t').start_span(os.environ['OTEL_SEMCONV_STABILITY_OPT_IN'])\n"
+        "span.set_attribute('pid', os.getpid()); span.end()"
+    )
+    assert run("--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code).returncode == 0
+    span = backend.wait("spans")[0]
+    assert span["name"] == "http,database"
+    assert span["resource"]["host.name"] == socket.gethostname()
+    assert span["resource"]["process.pid"] == attributes(span)["pid"]
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "line"),
+    [
+        (["nosuchcmd"], 127, "heliograph run: command not found: nosuchcmd"),
+        (["--service-nam", "x", "python"], 2,
+         "heliograph run: there is no flag --service-nam; did you mean --service-name?"),
+        (["--service-name"], 2, "heliograph run: --service-name needs a value"),
+        ([], 2, "heliograph run: no command; try: heliograph run python app.py"),
+    ],
+)  # fmt: skip
+def test_p17_a_wrong_command_is_one_line(command: list[str], status: int, line: str) -> None:
+    done = run(*command)
+    assert (done.returncode, done.stderr) == (status, line + "\n")
+
+
+def test_before_the_program_nothing_heavy_is_imported_and_no_thread_runs() -> None:
+    code = (
+        "import json, sys; names = sorted(sys.modules); import threading\n"
+        "print(json.dumps([names, threading.active_count(), len(sys.path)]))"
+    )
+    done = run("--exporter-otlp-endpoint", "http://127.0.0.1:9", PYTHON, "-c", code)
+    names, threads, _ = json.loads(done.stdout)
+    assert [name for name in names if name in FORBIDDEN] == []
+    assert threads == 1
+
+
+def test_children_and_an_existing_sitecustomize_run_too(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('theirs')\n")
+    child = "import sys; print('heliograph.instrument.start' in sys.modules)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    done = run(
+        "--exporter-otlp-endpoint",
+        "http://127.0.0.1:9",
+        PYTHON,
+        "-c",
+        code,
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.stdout == "theirs\n" * 3 + "True\n", done.stderr
+
+
+def test_a_library_is_instrumented_before_the_importing_statement_binds(backend: Backend) -> None:
+    code = (
+        "from sqlite3 import connect\nwith connect(':memory:') as c: c.execute('select 1')\n"
+        "import sys; assert 'flask' not in sys.modules"
+    )
+    done = run("--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(backend.wait("spans")) == 1
+
+
+def test_disabled_costs_nothing() -> None:
+    code = (
+        "import sqlite3, logging, sys\n"
+        "kinds = [type(finder).__name__ for finder in sys.meta_path]\n"
+        "print('opentelemetry.trace' in sys.modules, kinds.count('ImportHook'))"
+    )
+    done = run(PYTHON, "-c", code, OTEL_SDK_DISABLED="true")
+    assert (done.stdout, done.stderr) == ("False 0\n", "")
+
+
+def test_starting_adds_at_most_150_ms() -> None:
+    def spent(command: list[str]) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, env=clean_environment(OTEL_TRACES_EXPORTER="none"))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    ours = min(spent([*HELIOGRAPH, "run", PYTHON, "-c", "pass"]) for _ in range(5))
+    plain = min(spent([PYTHON, "-c", "pass"]) for _ in range(5))
+    assert ours - plain <= 0.15
