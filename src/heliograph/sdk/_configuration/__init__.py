@@ -252,4 +252,11 @@ class _OTelSDKConfigurator(_BaseConfigurator):
     """Configures what `_initialize_components` does; distributions subclass it."""
 
     def _configure(self, **kwargs: Any) -> None:
+        if path := variables.text("OTEL_CONFIG_FILE"):
+            from heliograph.sdk.configuration._file import configure_from_file  # noqa: PLC0415
+
+            if kwargs:
+                _logger.warning("OTEL_CONFIG_FILE is set; %s are not used", sorted(kwargs))
+            configure_from_file(path)
+            return
         _initialize_components(**kwargs)

@@ -38,7 +38,11 @@ def configure_from_environment(
 ) -> Configured:
     """Make the three providers, the propagator and the logging handler, and make them global.
 
-    Nothing here raises because of a variable: what cannot be used is one warning each.
+    Nothing here raises because of a variable, except ``OTEL_CONFIG_FILE``, whose file then says
+    everything: what cannot be used is one warning each.
+
+    Raises: ConfigurationError, a ValueError, when the file is wrong; OSError; ImportError without
+        PyYAML.
 
     Args:
         resource_attributes: over what detectors find; the environment's win over them.
@@ -49,6 +53,10 @@ def configure_from_environment(
             made before it; default exporters then go, those that a variable names stay unless the
             program's provider has the same destination.
     """
+    if path := variables.text("OTEL_CONFIG_FILE"):
+        from heliograph.sdk.configuration._file import configure_from_file  # noqa: PLC0415
+
+        return configure_from_file(path, replaceable=replaceable)
     set_log_level()
     set_propagator()
     resource = Resource.create(own_attributes(resource_attributes))
@@ -203,6 +211,9 @@ def install(made: Configured, *, replaceable: bool) -> None:
 
         install_replaceable(made)
         return
-    trace.set_tracer_provider(made.tracer_provider)
-    metrics.set_meter_provider(made.meter_provider)
-    _logs.set_logger_provider(made.logger_provider)
+    if made.tracer_provider is not None:
+        trace.set_tracer_provider(made.tracer_provider)
+    if made.meter_provider is not None:
+        metrics.set_meter_provider(made.meter_provider)
+    if made.logger_provider is not None:
+        _logs.set_logger_provider(made.logger_provider)

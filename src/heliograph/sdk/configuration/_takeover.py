@@ -72,6 +72,8 @@ def install_replaceable(made: Configured) -> None:
     )
     for name, module, kind, set_global, take in signals:
         ours = getattr(made, name)
+        if ours is None:
+            continue
         variable, guard = f"_{kind}_PROVIDER", f"_{kind}_PROVIDER_SET_ONCE"
         if getattr(module, variable) is not None:
             ours.shutdown()

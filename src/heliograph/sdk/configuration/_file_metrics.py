@@ -1,0 +1,222 @@
+"""The provider of meters of a declarative file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import metrics as api
+
+from heliograph.sdk.configuration._configured import Destination
+from heliograph.sdk.configuration._file_parts import exporter, included
+from heliograph.sdk.configuration._samplers import plugin
+from heliograph.sdk.configuration._yaml import Item, Map
+from heliograph.sdk.exporter.otlp._metrics import _DELTA, _HISTOGRAMS
+from heliograph.sdk.metrics import (
+    AlwaysOffExemplarFilter,
+    AlwaysOnExemplarFilter,
+    MeterProvider,
+    TraceBasedExemplarFilter,
+)
+from heliograph.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from heliograph.sdk.metrics.view import (
+    DefaultAggregation,
+    DropAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    SumAggregation,
+    View,
+)
+
+Make = Callable[[], Any]
+
+KINDS: dict[str, type] = {
+    "counter": api.Counter,
+    "gauge": api._Gauge,
+    "histogram": api.Histogram,
+    "observable_counter": api.ObservableCounter,
+    "observable_gauge": api.ObservableGauge,
+    "observable_up_down_counter": api.ObservableUpDownCounter,
+    "up_down_counter": api.UpDownCounter,
+}
+
+_FILTERS: dict[str, Any] = {
+    "always_on": AlwaysOnExemplarFilter,
+    "always_off": AlwaysOffExemplarFilter,
+    "trace_based": TraceBasedExemplarFilter,
+}
+
+
+def meter_provider(options: Map | None, to: list[Destination]) -> Any:
+    """Return what makes the provider for a resource."""
+    if options is None:
+        return lambda about: None
+    readers = [_reader(item, to) for item in options.elements("readers", required=True)]
+    views = [_view(item.map()) for item in options.elements("views")]
+    exemplars = options.choice("exemplar_filter", _FILTERS) or "trace_based"
+    options.get("meter_configurator/development")
+    options.done()
+    return lambda about: MeterProvider(
+        [make() for make in readers],
+        about,
+        exemplar_filter=_FILTERS[exemplars](),
+        views=[make() for make in views],
+    )
+
+
+def _reader(item: Item, to: list[Destination]) -> Make:
+    found = item.map().one()
+    if found is None:
+        return lambda: None
+    name, inner = found
+    if name not in {"periodic", "pull"}:
+        return plugin(inner, "opentelemetry_metric_reader", name, ["periodic", "pull"])
+    options = inner.map()
+    if (producers := options.get("producers")) is not None:
+        producers.problem("has no producers that are known", "leave it out")
+    limits = _limits(options.map("cardinality_limits"))
+    target = options.get("exporter", required=True)
+    if name == "pull":
+        options.done()
+        return _prometheus(target, limits, to)
+    interval = options.number("interval", least=1) or 60_000
+    timeout = options.number("timeout")
+    size = options.number("max_export_batch_size", least=1)
+    make = exporter(target, "metrics", to, _preferences)
+    options.done()
+    return lambda: PeriodicExportingMetricReader(
+        make(), interval, 30_000 if timeout is None else timeout, limits, max_export_batch_size=size
+    )
+
+
+def _limits(options: Map | None) -> dict[type, int] | None:
+    if options is None:
+        return None
+    default = options.number("default", least=1)
+    found = {cls: options.number(name, least=1) or default for name, cls in KINDS.items()}
+    options.done()
+    return {cls: limit for cls, limit in found.items() if limit is not None}
+
+
+def _preferences(options: Map) -> dict[str, Any]:
+    wanted = options.choice("temporality_preference", ["cumulative", "delta", "low_memory"])
+    histogram = options.choice("default_histogram_aggregation", _HISTOGRAMS)
+    deltas = _DELTA[(wanted or "cumulative").replace("_", "")]
+    table: dict[type, Any] = dict.fromkeys(KINDS.values(), AggregationTemporality.CUMULATIVE)
+    table |= dict.fromkeys(deltas, AggregationTemporality.DELTA)
+    made = _HISTOGRAMS[histogram or "explicit_bucket_histogram"]()
+    return {"preferred_temporality": table, "preferred_aggregation": {api.Histogram: made}}
+
+
+def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
+    found = None if item is None else item.map().one()
+    if found is None:
+        return lambda: None
+    name, inner = found
+    if name != "prometheus/development":
+        return plugin(inner, "opentelemetry_metrics_exporter", name, ["prometheus/development"])
+    options = inner.map()
+    host = options.text("host") or "localhost"
+    port = options.number("port", most=65535)
+    scope = options.value("scope_info_enabled", bool)
+    target = options.value("target_info_enabled/development", bool)
+    labels = options.map("resource_constant_labels")
+    keep = None if labels is None else included(labels)
+    options.choice("translation_strategy", ["underscore_escaping_with_suffixes"])
+    options.done()
+
+    def make() -> Any:
+        from prometheus_client import start_http_server  # noqa: PLC0415 - installed as needed
+
+        from heliograph.sdk.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
+
+        reader = PrometheusMetricReader(
+            disable_target_info=target is False,
+            scope_info_enabled=scope is not False,
+            resource_attribute_filter=keep,
+            cardinality_limits=limits,
+        )
+        start_http_server(9464 if port is None else port, host)
+        to.append(Destination("metrics", name, f"{host}:{9464 if port is None else port}", True))
+        return reader
+
+    return make
+
+
+def _view(options: Map) -> Make:
+    selector = options.map("selector", required=True)
+    stream = options.map("stream", required=True)
+    options.done()
+    given: dict[str, Any] = {}
+    if selector is not None:
+        kind = selector.choice("instrument_type", KINDS)
+        given["instrument_type"] = None if kind is None else KINDS[kind]
+        given["instrument_unit"] = selector.text("unit")
+        for key in ("instrument_name", "meter_name", "meter_version", "meter_schema_url"):
+            given[key] = selector.text(key)
+        selector.done()
+    if stream is not None:
+        given["name"], given["description"] = stream.text("name"), stream.text("description")
+        limit = stream.number("aggregation_cardinality_limit", least=1)
+        given["aggregation_cardinality_limit"] = limit
+        given["aggregation"] = _aggregation(stream.get("aggregation"))
+        if (keys := stream.map("attribute_keys")) is not None:
+            given |= _keys(keys)
+        stream.done()
+    if (
+        not any(given.get(key) for key in ("name",))
+        and selector is not None
+        and not selector.names()
+    ):
+        given["instrument_name"] = "*"
+    return lambda: View(**given)
+
+
+def _keys(options: Map) -> dict[str, Any]:
+    wanted, unwanted = options.elements("included"), options.elements("excluded")
+    for item in (*wanted, *unwanted):
+        if set("*?") & set(str(item.plain())):
+            item.problem("is a pattern; views take whole keys here", "name each key")
+    options.done()
+    kept, dropped = [one.plain() for one in wanted], [one.plain() for one in unwanted]
+    if kept:
+        return {"attribute_keys": set(kept) - set(dropped)}
+    return {"excluded_attribute_keys": set(dropped)}
+
+
+def _aggregation(item: Item | None) -> Any:  # noqa: PLR0911 - one for each aggregation
+    found = None if item is None else item.map().one()
+    if found is None:
+        return None
+    name, inner = found
+    options = inner.map()
+    try:
+        match name:
+            case "default":
+                return DefaultAggregation()
+            case "drop":
+                return DropAggregation()
+            case "sum":
+                return SumAggregation()
+            case "last_value":
+                return LastValueAggregation()
+            case "explicit_bucket_histogram":
+                bounds = [one.plain() for one in options.elements("boundaries")]
+                extremes = options.value("record_min_max", bool) is not False
+                return ExplicitBucketHistogramAggregation(bounds or None, extremes)
+            case "base2_exponential_bucket_histogram":
+                scale, size = options.number("max_scale", least=-10), options.number("max_size")
+                return ExponentialBucketHistogramAggregation(
+                    size or 160,
+                    20 if scale is None else scale,
+                    options.value("record_min_max", bool) is not False,
+                )
+    except (TypeError, ValueError) as error:
+        inner.problem(str(error))
+        return None
+    finally:
+        if name in {"explicit_bucket_histogram", "base2_exponential_bucket_histogram"}:
+            options.done()
+    inner.problem(f"there is no aggregation {name!r}")
+    return None
