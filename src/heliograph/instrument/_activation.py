@@ -72,6 +72,8 @@ class Activation:
                 done.append(name)
                 self.states[name] = "activating"
             try:
+                # What waits for the API must not run in the middle of an import of contrib's.
+                import_module("opentelemetry.trace")
                 self.states[name] = activate(module)
             except ModuleNotFoundError as error:
                 self.states[name] = f"cannot load: {error}"
