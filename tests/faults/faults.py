@@ -272,7 +272,7 @@ DISK = (SPILL, FIRST, GO_FILE)
 FAULTS = (
     Fault("backend away", outage, EVERY, quick=(SPILL, FIRST), repeats=True),
     Fault("backend slow (500 ms)", slow, KEEPING, quick=(SPILL,), timeout="10s"),
-    Fault("backend stalled", stalled, KEEPING, quick=(SPILL,)),
+    Fault("backend stalled", stalled, KEEPING, quick=(SPILL,), repeats=True),
     Fault("stalled at full load", stalled, BARE, rate=None, spans=512, limit=128),
     Fault("the same in small requests", stalled, BARE, rate=None, spans=10, limit=128),
     Fault("answers lost", mute, KEEPING, quick=(FIRST,), repeats=True),

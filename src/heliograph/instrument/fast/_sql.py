@@ -23,7 +23,7 @@ BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 
 LONGEST_SUMMARY = 255
 
-inside: ContextVar[bool] = ContextVar("heliograph_statement", default=False)
+inside: ContextVar[bool] = ContextVar("inside", default=False)
 """True while an ORM runs a statement that has its span: the driver makes none."""
 
 _COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
