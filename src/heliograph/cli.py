@@ -24,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from heliograph.instrument import launcher  # noqa: PLC0415 - before anything slow
 
         return launcher.main(given[1:])
+    if given[:1] == ["bootstrap"]:
+        from heliograph.instrument.bootstrap import command as bootstrap  # noqa: PLC0415 - as above
+
+        return bootstrap.main(given[1:])
     parser = _parser()
     arguments = parser.parse_args(given)
     if arguments.run is None:
@@ -50,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="run a program with traces, metrics and logs", add_help=False)
+    commands.add_parser(
+        "bootstrap", help="install the instrumentations that fit what is installed", add_help=False
+    )
     _collector(commands.add_parser("collector", help="receive, process and export telemetry"))
     return parser
 

@@ -99,7 +99,7 @@ def _ours(name: str, module: ModuleType) -> str:
     from heliograph.instrument.fast._patch import Settings  # noqa: PLC0415 - imports the API
 
     ours: Any = import_module(f"heliograph.instrument.fast.{name}")
-    reason = conflict(ours.REQUIRES, any_of=True)
+    reason = conflict(LIBRARIES[name].requires, any_of=True)
     if reason is not None:
         return f"not instrumented: {reason}"
     ours.instrument(module, Settings())

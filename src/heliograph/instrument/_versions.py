@@ -6,6 +6,8 @@ from collections.abc import Iterable
 _NAME = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)")
 _CLAUSE = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([0-9][^,\s)]*)")
 _NUMBERS = re.compile(r"\d+")
+_STAGE = re.compile(r"(dev|a|b|rc|post)[a-z]*[._-]?(\d*)")
+_STAGES = {"dev": -4, "a": -3, "b": -2, "rc": -1, "post": 1}
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -17,6 +19,14 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+def stage(version: str) -> tuple[int, ...]:
+    """Return what orders versions of one release: alpha, beta, candidate, final, post; a number."""
+    found = _STAGE.search(version.lower().partition("+")[0])
+    if found is None:
+        return (0, 0)
+    return (_STAGES[found[1]], int(found[2] or 0))
+
+
 def split(requirement: str) -> tuple[str, str]:
     """Return the package and the versions of a requirement, without extras and markers."""
     found = _NAME.match(requirement)
@@ -26,20 +36,23 @@ def split(requirement: str) -> tuple[str, str]:
 
 def fits(versions: str, installed: str) -> bool:
     """Return whether a version is in a specifier such as ``>=1.0, <3``."""
-    here = release(installed)
-    return all(_holds(sign, wanted, here) for sign, wanted in _CLAUSE.findall(versions))
+    return all(_holds(sign, wanted, installed) for sign, wanted in _CLAUSE.findall(versions))
 
 
-def _holds(sign: str, wanted: str, here: tuple[int, ...]) -> bool:
-    limit = release(wanted.removesuffix(".*"))
+def _holds(sign: str, wanted: str, installed: str) -> bool:
+    here, limit = release(installed), release(wanted.removesuffix(".*"))
     if sign in {"==", "!="}:
         prefix = wanted.endswith(".*")
-        return ((here[: len(limit)] if prefix else here) == limit) == (sign == "==")
+        same = here[: len(limit)] == limit if prefix else here == limit
+        return (same and (prefix or stage(installed) == stage(wanted))) == (sign == "==")
     if sign == "~=":
-        fixed = len(_NUMBERS.findall(wanted)) - 1
+        fixed = len(_NUMBERS.findall(re.split("[a-zA-Z]", wanted, maxsplit=1)[0])) - 1
         padded = (*here, *[0] * fixed)[:fixed]
         return here >= limit and padded == (*limit, *[0] * fixed)[:fixed]
-    return {"<": here < limit, "<=": here <= limit, ">": here > limit, ">=": here >= limit}[sign]
+    if sign == "<" and stage(wanted)[0] >= 0:
+        return here < limit  # "<2" leaves out what comes before 2 itself, such as 2b1
+    one, other = (here, stage(installed)), (limit, stage(wanted))
+    return {"<": one < other, "<=": one <= other, ">": one > other, ">=": one >= other}[sign]
 
 
 def conflict(requirements: Iterable[str], *, any_of: bool = False) -> str | None:

@@ -13,8 +13,6 @@ from heliograph.instrument.fast import _asgi, _wsgi
 from heliograph.instrument.fast._patch import Patches, Settings, told
 from heliograph.instrument.fast._server import Exchange, Server
 
-REQUIRES = ("django >= 3.2",)
-
 
 def instrument(django: Any, settings: Settings) -> Patches:
     """Patch the handlers' classes."""

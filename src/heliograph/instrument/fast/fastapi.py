@@ -14,8 +14,6 @@ from heliograph.instrument.fast import _asgi, starlette
 from heliograph.instrument.fast._patch import Patches, Settings
 from heliograph.instrument.fast._server import Exchange, Server
 
-REQUIRES = ("fastapi >= 0.92",)
-
 _PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
 
 

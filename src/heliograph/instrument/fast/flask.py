@@ -10,8 +10,6 @@ from heliograph.instrument.fast import _wsgi
 from heliograph.instrument.fast._patch import LEFT, Patches, Settings, told
 from heliograph.instrument.fast._server import Exchange, Server
 
-REQUIRES = ("flask >= 2.2",)
-
 
 def instrument(flask: Any, settings: Settings) -> Patches:
     """Patch the class, so that applications made before and after are instrumented."""

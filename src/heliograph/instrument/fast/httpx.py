@@ -11,8 +11,6 @@ from heliograph.instrument.fast._client import Client, Request
 from heliograph.instrument.fast._context import HttpSuppressed
 from heliograph.instrument.fast._patch import Patches, Settings, told
 
-REQUIRES = ("httpx >= 0.18",)
-
 
 def instrument(httpx: Any, settings: Settings) -> Patches:
     """Patch the transports' classes."""

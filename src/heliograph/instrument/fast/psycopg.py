@@ -5,8 +5,6 @@ from typing import Any
 from heliograph.instrument.fast._patch import Patches, Settings
 from heliograph.instrument.fast._sql import Database
 
-REQUIRES = ("psycopg >= 3.1",)
-
 
 def instrument(psycopg: Any, settings: Settings) -> Patches:
     """Patch the cursors' classes."""

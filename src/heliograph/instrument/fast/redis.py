@@ -12,8 +12,6 @@ from typing import Any
 from heliograph.instrument.fast._patch import Patches, Settings, told
 from heliograph.instrument.fast._sql import Database, Described, Statement
 
-REQUIRES = ("redis >= 4.3",)
-
 _PLACE = "_heliograph_place"
 _LONGEST_TEXT = 1000
 _BROKER = "kombu."

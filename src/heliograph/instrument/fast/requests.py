@@ -10,8 +10,6 @@ from heliograph.instrument.fast._client import Client, items
 from heliograph.instrument.fast._context import HttpSuppressed
 from heliograph.instrument.fast._patch import Patches, Settings, told
 
-REQUIRES = ("requests ~= 2.0",)
-
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2"}
 
 

@@ -19,8 +19,6 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from heliograph.instrument.fast._patch import LEFT, Patches, Settings
 from heliograph.instrument.fast._sql import Database, Statement, inside
 
-REQUIRES = ("sqlalchemy >= 1.4",)
-
 _SPAN = "_heliograph_statement"
 _SYSTEMS = {"postgresql": "postgresql", "mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 

@@ -11,8 +11,6 @@ from typing import Any
 from heliograph.instrument.fast._patch import Patches, Settings
 from heliograph.instrument.fast._sql import Database
 
-REQUIRES: tuple[str, ...] = ()
-
 _METHODS = ("execute", "executemany", "executescript")
 
 

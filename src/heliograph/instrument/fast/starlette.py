@@ -12,8 +12,6 @@ from heliograph.instrument.fast import _asgi
 from heliograph.instrument.fast._patch import LEFT, Patches, Settings, told
 from heliograph.instrument.fast._server import Exchange, Server
 
-REQUIRES = ("starlette >= 0.27",)
-
 
 def instrument(starlette: Any, settings: Settings) -> Patches:
     """Patch the class, so that applications made before and after are instrumented."""

@@ -12,8 +12,6 @@ from heliograph.instrument.fast._client import Client, items
 from heliograph.instrument.fast._context import HttpSuppressed
 from heliograph.instrument.fast._patch import Patches, Settings, told
 
-REQUIRES = ("urllib3 >= 1.0, < 3",)
-
 _VERSIONS = {10: "1.0", 11: "1.1", 20: "2"}
 _PORTS = {"http": 80, "https": 443}
 

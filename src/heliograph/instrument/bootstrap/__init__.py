@@ -1,0 +1,1 @@
+"""`heliograph bootstrap`: the instrumentations that fit what is installed."""
