@@ -106,3 +106,37 @@ assert (opentelemetry.sdk.trace is heliograph.sdk.trace) is {replace}
     for replace in (False, True):
         ended = run(program.format(replace=replace), backend.port, setup="")
         assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_others_put_into_the_namespaces_stays_when_the_sdk_is_replaced(
+    backend: GrpcBackend, tmp_path: Path
+) -> None:
+    extension = tmp_path / "opentelemetry" / "sdk" / "extension" / "cloud"
+    extension.mkdir(parents=True)
+    (extension / "__init__.py").write_text("from opentelemetry.sdk.trace import TracerProvider")
+    (extension / "detector.py").write_text("from opentelemetry.sdk.resources import Resource")
+    program = """
+from heliograph.sdk import install_aliases
+install_aliases(replace=True)
+import opentelemetry.sdk.extension.cloud
+from opentelemetry.sdk.extension.cloud import detector
+import heliograph.sdk.trace, heliograph.sdk.resources
+assert opentelemetry.sdk.extension.cloud.TracerProvider is heliograph.sdk.trace.TracerProvider
+assert detector.Resource is heliograph.sdk.resources.Resource
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+assert OTLPSpanExporter.__module__.startswith("heliograph.")
+import opentelemetry.exporter.otlp.proto.common.trace_encoder as common
+assert "heliograph" not in common.__file__.split("opentelemetry")[-1]
+try:
+    import opentelemetry.sdk.trace._sampling_of_the_official_sdk
+    raise SystemExit("found what nobody has")
+except ModuleNotFoundError:
+    pass
+try:
+    import opentelemetry.sdk.metrics._internal.metric_reader_storage
+    raise SystemExit("found a part of the official SDK inside ours")
+except ModuleNotFoundError:
+    pass
+"""
+    ended = run(program, backend.port, setup="", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stderr) == (0, "")

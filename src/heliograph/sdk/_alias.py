@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,8 @@ def install_aliases(*, replace: bool = False) -> None:
     """Let ``import opentelemetry.sdk…`` and ``opentelemetry.exporter…`` find our modules.
 
     Modules of an installed ``opentelemetry-sdk`` are found before ours, unless ``replace``. What
-    was imported before stays. Calling it again changes nothing.
+    others have installed into the same namespaces, as ``opentelemetry.sdk.extension.aws``, stays.
+    What was imported before stays, too. Calling it again changes nothing.
     """
     if any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         return
@@ -52,9 +54,11 @@ class AliasFinder:
         try:
             found = find_spec(ours) if ours else None
         except ModuleNotFoundError:
+            found = None
+        if ours is None:
             return None
-        if found is None or ours is None:
-            return None
+        if found is None:
+            return PathFinder.find_spec(fullname, portions(fullname.rpartition(".")[0]))
         # Not a Loader by name: importlib.abc takes as long to import as all of this package.
         loader: Any = _Aliased(ours)
         return ModuleSpec(fullname, loader, is_package=found.parent == ours)
@@ -85,10 +89,24 @@ class _ParentFinder:
 
 
 def _namespace(fullname: str) -> ModuleSpec | None:
-    """Return an empty namespace package, unless there is a package already."""
+    """Return a namespace package without a place: what is in it is found by name."""
     spec = ModuleSpec(fullname, None, is_package=True)
     spec.submodule_search_locations = []
     return spec
+
+
+def portions(official: str) -> list[str]:
+    """Return the folders of a namespace package, where several distributions may put modules.
+
+    A folder with an ``__init__.py`` belongs to one distribution, whose place we take.
+    """
+    api = sys.modules["opentelemetry"]
+    folders = (os.path.join(path, *official.split(".")[1:]) for path in api.__path__)
+    return [
+        folder
+        for folder in folders
+        if os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "__init__.py"))
+    ]
 
 
 def our_name(fullname: str) -> str | None:
