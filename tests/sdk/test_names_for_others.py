@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from heliograph.sdk import error_handler
 from heliograph.sdk._shared_internal import DuplicateFilter
 from heliograph.sdk.error_handler import ErrorHandler, GlobalErrorHandler
 from heliograph.sdk.logs import LoggerProvider
-from heliograph.sdk.trace import TracerProvider
+from heliograph.sdk.trace import SpanProcessor, Tracer, TracerProvider
 
 
 class Handler(ErrorHandler, ZeroDivisionError):
@@ -74,3 +75,50 @@ def test_a_scope_name_that_is_no_string_raises_nothing() -> None:
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer(7)  # type: ignore[arg-type]
     assert tracer._instrumentation_scope.name == "7"  # type: ignore[attr-defined]
     LoggerProvider(shutdown_on_exit=False).get_logger(7)  # type: ignore[arg-type]
+
+
+def test_names_that_packages_import_from_private_places() -> None:
+    from heliograph.sdk._logs._internal import LogRecord, SynchronousMultiLogRecordProcessor
+    from heliograph.sdk._logs._internal.export import LogRecordExportResult
+
+    from heliograph.sdk.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc
+    from heliograph.sdk.exporter.otlp.proto.http.trace_exporter import (
+        DEFAULT_TIMEOUT,
+        OTLPSpanExporter,
+    )
+    from heliograph.sdk.trace.sampling import _get_parent_trace_state
+
+    assert (DEFAULT_TIMEOUT, _get_parent_trace_state(None)) == (10, None)
+    assert {LogRecord, LogRecordExportResult, SynchronousMultiLogRecordProcessor}
+    for exporter in (OTLPSpanExporter(headers={"A": "b"}), Grpc(headers={"A": "b"})):
+        assert exporter._headers == {"a": "b"}
+
+
+def test_a_processor_may_be_given_methods_and_taken_out_by_its_private_name() -> None:
+    told: list[str] = []
+    processor = SpanProcessor()
+    processor.on_start = lambda span, parent_context=None: told.append(span.name)  # type: ignore[method-assign]
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    provider.get_tracer("t").start_span("one").end()
+    provider._active_span_processor._span_processors = ()
+    provider.get_tracer("t").start_span("two").end()
+    assert told == ["one"]
+
+
+class Proxy:
+    """As wrapt's."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__ = wrapped
+
+
+def test_a_proxy_of_a_tracer_may_call_its_class() -> None:
+    tracer: Any = TracerProvider(shutdown_on_exit=False).get_tracer("t")
+    assert type(tracer).start_span(Proxy(tracer), "one").name == "one"
+
+    class Own(Tracer):
+        def start_span(self, *args: Any, **kwargs: Any) -> Any:
+            return "own"
+
+    assert Own.start_span(Proxy(tracer), "one") == "own"  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType
@@ -21,7 +21,7 @@ SINGLE = {
     "opentelemetry.processor.baggage": "heliograph.sdk.processor.baggage",
     "opentelemetry.propagators.b3": "heliograph.sdk.propagators.b3",
 }
-"""Packages of their own, beside others that we have not."""
+"""Packages of their own, beside others that we have not; installed ones are never replaced."""
 
 
 def install_aliases(*, replace: bool = False) -> None:
@@ -34,23 +34,24 @@ def install_aliases(*, replace: bool = False) -> None:
     if any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, _ChildFinder())
-    finder = AliasFinder()
     sys.meta_path.append(_ParentFinder())
+    sys.meta_path.append(AliasFinder())
     if replace:
-        sys.meta_path.insert(0, finder)
-    else:
-        sys.meta_path.append(finder)
+        sys.meta_path.insert(0, AliasFinder(ALIASES))
 
 
 class AliasFinder:
     """Finds our module for an official name, and nothing where we have none."""
+
+    def __init__(self, packages: Mapping[str, str] = ALIASES | SINGLE) -> None:
+        self._packages = packages
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname in ALIASES:
             return _namespace(fullname)
-        ours = our_name(fullname)
+        ours = our_name(fullname, self._packages)
         try:
             found = find_spec(ours) if ours else None
         except ModuleNotFoundError:
@@ -71,9 +72,7 @@ class _ChildFinder(AliasFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         parent = sys.modules.get(fullname.rpartition(".")[0])
-        if our_name(fullname) is None or parent is None or parent.__name__ in ALIASES:
-            return None
-        if not parent.__name__.startswith("heliograph."):
+        if parent is None or not parent.__name__.startswith("heliograph."):
             return None
         return super().find_spec(fullname, path, target)
 
@@ -109,9 +108,9 @@ def portions(official: str) -> list[str]:
     ]
 
 
-def our_name(fullname: str) -> str | None:
+def our_name(fullname: str, packages: Mapping[str, str]) -> str | None:
     """Return the name of our module for an official name."""
-    for official, ours in (ALIASES | SINGLE).items():
+    for official, ours in packages.items():
         if fullname == official or fullname.startswith(f"{official}."):
             return ours + fullname.removeprefix(official)
     return None

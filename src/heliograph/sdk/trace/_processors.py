@@ -51,15 +51,24 @@ class SynchronousMultiSpanProcessor(SpanProcessor):
     """
 
     def __init__(self) -> None:
-        self._span_processors: tuple[Any, ...] = ()
+        self._told: tuple[Any, ...] = ()
         self._lock = threading.Lock()
         self.route = Route()
+
+    @property
+    def _span_processors(self) -> tuple[Any, ...]:
+        return self._told
+
+    @_span_processors.setter
+    def _span_processors(self, processors: tuple[Any, ...]) -> None:
+        # Packages take out a default processor by setting the official SDK's private name.
+        self._told = processors
+        lead(self.route, processors)
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Add a processor; spans that start from now on go to it."""
         with self._lock:
             self._span_processors += (span_processor,)
-            lead(self.route, self._span_processors)
 
     def remove(self, span_processor: SpanProcessor) -> None:
         """Take a processor out, without ending it."""
@@ -67,7 +76,6 @@ class SynchronousMultiSpanProcessor(SpanProcessor):
             self._span_processors = tuple(
                 one for one in self._span_processors if one is not span_processor
             )
-            lead(self.route, self._span_processors)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         for processor in self._span_processors:
@@ -140,19 +148,19 @@ def lead(route: Route, processors: tuple[Any, ...]) -> None:
         if queue is not None and is_plain(processor):
             queues.append(queue)
             continue
-        kind = type(processor)
-        if not inherits(kind, "on_start"):
+        if not inherits(processor, "on_start"):
             starts.append(processor.on_start)
-        if not (inherits(kind, "on_ending") and inherits(kind, "_on_ending")):
+        if not (inherits(processor, "on_ending") and inherits(processor, "_on_ending")):
             endings.append(ending(processor))
-        if not inherits(kind, "on_end"):
+        if not inherits(processor, "on_end"):
             ends.append(processor.on_end)
     route.lead(queues, tuple(starts), tuple(endings), tuple(ends))
 
 
-def inherits(kind: type, name: str) -> bool:
-    """Whether a class takes the method that does nothing from `SpanProcessor`."""
-    return getattr(kind, name, None) is getattr(SpanProcessor, name)
+def inherits(processor: Any, name: str) -> bool:
+    """Whether a processor takes the method that does nothing from `SpanProcessor`."""
+    own = getattr(processor, "__dict__", {})
+    return name not in own and getattr(type(processor), name, None) is getattr(SpanProcessor, name)
 
 
 def is_plain(processor: Any) -> bool:

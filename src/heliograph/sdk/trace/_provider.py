@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import weakref
+from abc import ABCMeta
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,29 @@ LIVING: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
 """Providers that may hold something."""
 
 
-class Tracer(NativeTracer, api.Tracer):  # type: ignore[misc] # the API's is a generator
+class _TakesProxies(ABCMeta):
+    """Lets ``type(tracer).start_span(proxy, …)`` work, which is how proxies of tracers call it.
+
+    A call on a tracer itself does not come by here.
+    """
+
+    @property
+    def start_span(cls) -> Callable[..., api.Span]:
+        found = next(vars(kind)["start_span"] for kind in cls.__mro__ if "start_span" in vars(kind))
+        return _start_inside if found is vars(NativeTracer)["start_span"] else found
+
+
+def _start_inside(tracer: Any, *args: Any, **kwargs: Any) -> api.Span:
+    """Start a span of a tracer, or of the tracer inside proxies such as wrapt's."""
+    while hasattr(tracer, "__wrapped__"):
+        tracer = tracer.__wrapped__
+    started: api.Span = tracer.start_span(*args, **kwargs)
+    return started
+
+
+class Tracer(  # type: ignore[misc] # the API's is a generator
+    NativeTracer, api.Tracer, metaclass=_TakesProxies
+):
     """Starts spans for one instrumentation scope; made by `TracerProvider.get_tracer`."""
 
     def __init__(
@@ -135,18 +158,23 @@ class Tracer(NativeTracer, api.Tracer):  # type: ignore[misc] # the API's is a g
         self.setup(
             _helpers.plan(self._sampler),
             None if is_random else self._id_generator,
-            Scope(
-                (resource.attributes, resource.schema_url or ""),
-                (scope.name, scope.version or "", scope.attributes, scope.schema_url or ""),
-            ),
+            native_scope(resource, scope),
             (resource, scope),
-            _route(self.span_processor),
+            route_to(self.span_processor),
             self._span_limits.native(),
             self._is_enabled(),
         )
 
 
-def _route(processor: Any) -> Route:
+def native_scope(resource: Resource, scope: InstrumentationScope) -> Scope:
+    """Return both in wire form."""
+    return Scope(
+        (resource.attributes, resource.schema_url or ""),
+        (scope.name, scope.version or "", scope.attributes, scope.schema_url or ""),
+    )
+
+
+def route_to(processor: Any) -> Route:
     """Return the way of spans to a processor: our own goes along with the processors in it."""
     if type(processor) is SynchronousMultiSpanProcessor:
         return processor.route

@@ -340,10 +340,14 @@ def _get_from_env_or_default() -> Sampler:
 def _result(
     decision: Decision, parent_context: Context | None, attributes: Attributes
 ) -> SamplingResult:
-    parent = get_current_span(parent_context).get_span_context()
-    is_child = parent is not None and parent.is_valid
     return SamplingResult(
         decision,
         None if decision is Decision.DROP else attributes,
-        parent.trace_state if is_child else None,
+        _get_parent_trace_state(parent_context),
     )
+
+
+def _get_parent_trace_state(parent_context: Context | None) -> TraceState | None:
+    """Return the trace state of a valid parent. Others' samplers import it by this name."""
+    parent = get_current_span(parent_context).get_span_context()
+    return parent.trace_state if parent is not None and parent.is_valid else None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol
 
 from heliograph._core import Batch, GrpcClient, HttpClient
 from heliograph.sdk.exporter.otlp._sender import CONCURRENCY, Sender
+from heliograph.sdk.exporter.otlp._session import SessionClient
 from heliograph.sdk.exporter.otlp._settings import (
     GRPC_REQUEST,
     HTTP_REQUEST,
@@ -81,7 +83,8 @@ class OverHttp(OtlpExporter):
         headers: sent with each request.
         timeout: seconds for one export, retries included; 10.
         compression: ``gzip``, ``deflate``, ``zstd`` or ``none``.
-        session: of requests; not used, which is said.
+        session: of requests, to post with; its authentication, adapters and proxies hold, and one
+            request is on its way at a time.
         max_request_size: bytes before compression, 64 MiB; larger batches go as several requests.
         max_concurrent_requests: on their way at a time; 8.
 
@@ -107,8 +110,6 @@ class OverHttp(OtlpExporter):
         max_concurrent_requests: int = CONCURRENCY,
         meter_provider: Any = None,
     ) -> None:
-        if session is not None:
-            _log.warning("a session of requests is not used; give headers and certificates")
         settings = http_settings(
             self._signal,
             endpoint=endpoint,
@@ -123,8 +124,15 @@ class OverHttp(OtlpExporter):
             json=self._is_json,
         )
         self._endpoint = settings.where
+        self._headers = dict(settings.native["headers"])
+        # Where packages look for the headers of the official exporter.
+        self._client = SimpleNamespace(_headers=self._headers)
         most = HTTP_REQUEST if max_request_size is None else max_request_size
-        self._sender = Sender(HttpClient, settings, most, max_concurrent_requests)
+        make: Any = HttpClient
+        if session is not None:
+            client = SessionClient(session, settings)
+            make, max_concurrent_requests = (lambda events, settings: client), 1
+        self._sender = Sender(make, settings, most, max_concurrent_requests)
 
 
 class OverGrpc(OtlpExporter):
@@ -176,5 +184,6 @@ class OverGrpc(OtlpExporter):
             compression=compression,
         )
         self._endpoint = settings.where
+        self._headers = dict(settings.native["headers"])
         most = GRPC_REQUEST if max_request_size is None else max_request_size
         self._sender = Sender(GrpcClient, settings, most, max_concurrent_requests)

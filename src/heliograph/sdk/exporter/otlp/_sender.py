@@ -177,7 +177,9 @@ class Sender:
         """Wait for answers, or until something is due; yield what was answered or is too late."""
         now = time.monotonic()
         soonest = min((request.due - now for request in waiting), default=SLICE)
-        if flying and self._events is not None:
+        if any(request.answers for request in flying):
+            pass
+        elif flying and self._events is not None:
             poll = select.poll()
             poll.register(self._events.fileno(), select.POLLIN)
             # A request may wait for room only, and then it is due already.

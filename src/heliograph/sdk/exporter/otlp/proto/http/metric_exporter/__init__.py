@@ -10,7 +10,14 @@ from typing import Any
 
 from heliograph.sdk.exporter.otlp._base import OverHttp
 from heliograph.sdk.exporter.otlp._metrics import OfMetrics
-from heliograph.sdk.exporter.otlp._settings import Headers
+from heliograph.sdk.exporter.otlp._settings import TIMEOUT, Headers
+from heliograph.sdk.exporter.otlp.proto.http import Compression
+
+# What packages for the official SDK import from here.
+DEFAULT_COMPRESSION = Compression.NoCompression
+DEFAULT_ENDPOINT = "http://localhost:4318/"
+DEFAULT_METRICS_EXPORT_PATH = "v1/metrics"
+DEFAULT_TIMEOUT = TIMEOUT
 
 
 class OTLPMetricExporter(OfMetrics, OverHttp):
