@@ -1,21 +1,35 @@
 //! How far the asyncio loop is behind, and whether it should be given more.
 //!
-//! While the loop hardly rests, or the process uses all the processors it may, no more may wait than
-//! is answered within `TARGET`: the rest is turned away while that costs next to nothing, instead of
-//! being worked on after its sender has gone. What a backend has been sent does not wait here, and
-//! where there is time to spare everything may, so that a slow backend closes no door.
+//! While the loop hardly rests, or the process uses all the processors it may, no more should wait
+//! than is answered within `TARGET`. Beyond that connections are left unread (`Gate`) until half of
+//! it is left, which costs nothing: their senders hold back. What is still unread after `PATIENCE`
+//! is read, and turned away when twice as much waits, so that a sender hears soon. What a backend
+//! has been sent does not wait here, and where there is time to spare everything may, so that a slow
+//! backend closes no door.
 
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep};
 
 use super::admission::Refusal;
 
 /// Microseconds' worth of data that may wait. With more, each request costs more: what it needs has
 /// left the processor's caches when its turn comes.
-const TARGET: u64 = 10_000;
+const TARGET: u64 = 3_000;
 /// Calls that may always be here.
-const FEW: usize = 64;
+const FEW: usize = 32;
+/// Of these: as much as opens a connection again, as closes it, and as turns a call away.
+const HALF: usize = 1;
+const WHOLE: usize = 2;
+const TWICE: usize = 4;
+/// For how long a connection may stay unread.
+const PATIENCE: Duration = Duration::from_millis(30);
 /// Bytes that may wait before the loop's speed is known.
 const UNKNOWN: usize = 4 << 20;
 /// Microseconds over which rest and speed are measured.
@@ -46,6 +60,15 @@ pub struct Load {
     most: AtomicUsize,
     processors: u64,
     window: Mutex<Window>,
+    unread: Mutex<VecDeque<Unread>>,
+    /// How many there are.
+    queue: AtomicUsize,
+}
+
+/// A connection that waits to be read.
+struct Unread {
+    turn: Arc<AtomicBool>,
+    waker: Waker,
 }
 
 #[derive(Default)]
@@ -71,6 +94,8 @@ impl Default for Load {
             most: AtomicUsize::new(UNKNOWN),
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             window: Mutex::default(),
+            unread: Mutex::default(),
+            queue: AtomicUsize::new(0),
         }
     }
 }
@@ -115,14 +140,55 @@ impl Load {
 
     /// Whether another call may come.
     pub fn enter(&self) -> Result<(), Refusal> {
-        if self.calls.load(Relaxed) < FEW {
-            return Ok(());
-        }
-        let waiting = self.inside.load(Relaxed).saturating_sub(self.away.load(Relaxed));
-        if waiting < self.most.load(Relaxed) || self.rests(|| self.now()) {
+        if self.has_room(TWICE) {
             return Ok(());
         }
         Err(Refusal { reason: "more comes in than can be handled".into(), after: AFTER })
+    }
+
+    /// Whether fewer calls are here, or fewer bytes wait, than so many halves of what should.
+    fn has_room(&self, halves: usize) -> bool {
+        if 2 * self.calls.load(Relaxed) < halves * FEW {
+            return true;
+        }
+        let waiting = self.inside.load(Relaxed).saturating_sub(self.away.load(Relaxed));
+        2 * waiting < halves.saturating_mul(self.most.load(Relaxed)) || self.rests(|| self.now())
+    }
+
+    fn unread(&self) -> std::sync::MutexGuard<'_, VecDeque<Unread>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection waits for its turn.
+    fn queue(&self, turn: &Arc<AtomicBool>, waker: &Waker) {
+        let mut unread = self.unread();
+        match unread.iter_mut().find(|other| Arc::ptr_eq(&other.turn, turn)) {
+            Some(known) => known.waker.clone_from(waker),
+            None => unread.push_back(Unread { turn: turn.clone(), waker: waker.clone() }),
+        }
+        self.queue.store(unread.len(), Relaxed);
+    }
+
+    /// It waits no more.
+    fn leave(&self, turn: &Arc<AtomicBool>) {
+        let mut unread = self.unread();
+        unread.retain(|other| !Arc::ptr_eq(&other.turn, turn));
+        self.queue.store(unread.len(), Relaxed);
+    }
+
+    /// Let the connection that has waited longest be read, if there is room now.
+    fn read_on(&self) {
+        if self.queue.load(Relaxed) == 0 || !self.has_room(HALF) {
+            return;
+        }
+        let mut unread = self.unread();
+        let next = unread.pop_front();
+        self.queue.store(unread.len(), Relaxed);
+        drop(unread);
+        if let Some(next) = next {
+            next.turn.store(true, Relaxed);
+            next.waker.wake();
+        }
     }
 
     fn rests(&self, now: impl FnOnce() -> u64) -> bool {
@@ -176,6 +242,62 @@ impl Drop for Inside {
     fn drop(&mut self) {
         self.load.calls.fetch_sub(1, Relaxed);
         self.load.inside.fetch_sub(self.bytes, Relaxed);
+        self.load.read_on();
+    }
+}
+
+/// Stands before a connection: whether it should be read.
+pub struct Gate {
+    load: Arc<Load>,
+    state: State,
+}
+
+enum State {
+    Open,
+    Closed {
+        turn: Arc<AtomicBool>,
+        patience: Pin<Box<Sleep>>,
+    },
+    /// Everything that waits is read.
+    Patient,
+}
+
+impl Gate {
+    pub fn new(load: Arc<Load>) -> Self {
+        Self { load, state: State::Open }
+    }
+
+    /// Ready when the connection should be read.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.state, State::Open) && !self.load.has_room(WHOLE) {
+            let turn = Arc::new(AtomicBool::new(false));
+            self.state = State::Closed { turn, patience: Box::pin(sleep(PATIENCE)) };
+        }
+        let State::Closed { turn, patience } = &mut self.state else { return Poll::Ready(()) };
+        let over = patience.as_mut().poll(context).is_ready();
+        if !over && !turn.load(Relaxed) && !self.load.has_room(HALF) {
+            self.load.queue(turn, context.waker());
+            return Poll::Pending;
+        }
+        self.load.leave(turn);
+        self.state = if over { State::Patient } else { State::Open };
+        Poll::Ready(())
+    }
+
+    /// There was nothing more to read.
+    pub fn emptied(&mut self) {
+        self.state = State::Open;
+        self.load.read_on();
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if let State::Closed { turn, .. } = &self.state {
+            self.load.leave(turn);
+            // Its turn may have come: the next one's, then.
+            self.load.read_on();
+        }
     }
 }
 
@@ -213,12 +335,17 @@ mod tests {
 
     #[test]
     fn a_loop_that_hardly_rests_is_given_what_it_answers_in_time() {
-        // 20 000 answers a second: 200 calls are answered within the target.
-        assert!(course(198, 50, 100, 50).0.enter().is_ok());
-        let (load, mut inside) = course(202, 50, 100, 50);
+        // 20 000 answers a second: 60 calls are answered within the target.
+        let (load, mut inside) = course(122, 50, 100, 50);
         assert_eq!(load.enter().unwrap_err().after, AFTER);
-        inside.truncate(198);
+        inside.truncate(118);
         assert!(load.enter().is_ok());
+        assert!(!load.has_room(WHOLE));
+        inside.truncate(58);
+        assert!(load.has_room(WHOLE));
+        assert!(!load.has_room(HALF));
+        inside.truncate(28);
+        assert!(load.has_room(HALF));
     }
 
     #[test]
@@ -238,13 +365,45 @@ mod tests {
 
     #[test]
     fn a_few_calls_may_always_come() {
-        assert!(course(FEW - 1, 10_000_000, 100, 50).0.enter().is_ok());
-        assert!(course(FEW, 10_000_000, 100, 50).0.enter().is_err());
+        assert!(course(2 * FEW - 1, 10_000_000, 100, 50).0.enter().is_ok());
+        assert!(course(2 * FEW, 10_000_000, 100, 50).0.enter().is_err());
+    }
+
+    fn poll(gate: &mut Gate) -> bool {
+        gate.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_left_unread_until_it_is_its_turn() {
+        let (load, mut inside) = course(2 * FEW, 10_000_000, 100, 50);
+        let mut gates = [Gate::new(load.clone()), Gate::new(load.clone())];
+        assert!(!poll(&mut gates[0]) && !poll(&mut gates[1]));
+        inside.truncate(FEW / 2);
+        assert!(!poll(&mut gates[0]), "still half of what should be");
+        inside.pop();
+        assert!(poll(&mut gates[0]));
+        assert_eq!(load.queue.load(Relaxed), 1, "one at a time");
+        gates[0].emptied();
+        assert_eq!(load.queue.load(Relaxed), 0, "nothing was there: it is the next one's turn");
+        assert!(poll(&mut gates[1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_while_all_that_waits_is_read() {
+        let (load, _inside) = course(2 * FEW, 10_000_000, 100, 50);
+        let mut gate = Gate::new(load.clone());
+        assert!(!poll(&mut gate));
+        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+        assert!(poll(&mut gate) && poll(&mut gate));
+        gate.emptied();
+        assert!(!poll(&mut gate));
+        drop(gate);
+        assert_eq!(load.queue.load(Relaxed), 0);
     }
 
     #[test]
     fn a_loop_that_stands_still_is_given_no_more() {
-        let (load, _inside) = course(UNKNOWN / KB + 1, 1000, 50, 50);
+        let (load, _inside) = course(2 * UNKNOWN / KB + 1, 1000, 50, 50);
         assert!(load.enter().is_ok());
         load.since.store(load.now(), Relaxed);
         assert!(load.rests(|| load.now()));

@@ -15,7 +15,7 @@ struct Started {
 
 static STARTED: AtomicPtr<Started> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The runtime, started at its first use. Two workers: more do not pay for moving bytes.
+/// The runtime, started at its first use. Two workers at most: more do not pay for moving bytes.
 ///
 /// A forked child starts its own and leaves the inherited one as it is: its threads are not there,
 /// and dropping it would take the sockets from the parent's epoll.
@@ -39,13 +39,13 @@ fn started() -> &'static Started {
 
 #[cold]
 fn start(before: *mut Started) -> &'static Started {
+    let permits = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(permits.min(2))
         .thread_name("heliograph-edge")
         .enable_all()
         .build()
         .expect("the operating system refused a thread");
-    let permits = std::thread::available_parallelism().map_or(2, usize::from);
     let generation = fork::generation();
     let new = Started { generation, runtime, processors: Semaphore::new(permits) };
     let new = Box::into_raw(Box::new(new));

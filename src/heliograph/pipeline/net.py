@@ -26,7 +26,7 @@ BODY_PATIENCE = 30.0
 coming gets more."""
 HANDSHAKE = 20.0
 """Seconds that a gRPC client may take to begin."""
-MAX_STREAMS = 1000
+MAX_STREAMS = 100
 """Requests in flight on one connection where the configuration says nothing."""
 
 _ANY = {"tcp4": "0.0.0.0", "tcp6": "::"}  # noqa: S104  # what the user asked for
@@ -305,7 +305,7 @@ class GrpcServer(Server):
         0, ge=0, unit="MiB", description="Largest message, before and after decompression; 0 is 4."
     )
     max_concurrent_streams: int = Field(
-        0, ge=0, le=2**31 - 1, description="Requests in flight on one connection; 0 is 1000."
+        0, ge=0, le=2**31 - 1, description="Requests in flight on one connection; 0 is 100."
     )
     read_buffer_size: ByteSize = Field(
         512 * 1024, ge=0, description="Accepted for compatibility: windows grow with the messages."

@@ -12,6 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::edges::admission::{Reservation, admission};
+use crate::edges::load::Gate;
 
 /// A byte stream: TCP, Unix socket, or TLS over one of them.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -166,12 +167,13 @@ pub struct Watched {
     /// Bytes read while finding out the protocol.
     prefix: BytesMut,
     activity: Arc<Activity>,
+    gate: Gate,
     pings: Option<Pings>,
 }
 
 impl Watched {
-    pub fn new(inner: Box<dyn Stream>, activity: Arc<Activity>) -> Self {
-        Self { inner, prefix: BytesMut::new(), activity, pings: None }
+    pub fn new(inner: Box<dyn Stream>, activity: Arc<Activity>, gate: Gate) -> Self {
+        Self { inner, prefix: BytesMut::new(), activity, gate, pings: None }
     }
 
     /// Hold the client to a keep-alive policy from here on; the stream is at its HTTP/2 preface.
@@ -255,7 +257,12 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.prefix.is_empty() {
-            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+            ready!(self.gate.poll(context));
+            let poll = Pin::new(&mut self.inner).poll_read(context, buffer);
+            if poll.is_pending() {
+                self.gate.emptied();
+            }
+            ready!(poll)?;
         } else {
             let step = self.prefix.len().min(buffer.remaining());
             buffer.put_slice(&self.prefix[..step]);

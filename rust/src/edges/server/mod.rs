@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 use self::body::Limits;
 use self::io::{Activity, Enforcement, Stream, Watched};
 use super::compress::Coding;
+use super::load::Gate;
 use super::runtime;
 use super::status;
 use crate::wire::{Context, Signal};
@@ -309,7 +310,8 @@ async fn connection(
             None => (stream, None),
             Some(tls) => tls.accept(stream, &door.handlers.warn).await?,
         };
-        let mut io = Watched::new(stream, activity.clone());
+        let gate = Gate::new(door.handlers.load.clone());
+        let mut io = Watched::new(stream, activity.clone(), gate);
         let h2 = match (door.settings.protocol, alpn.as_deref()) {
             (Protocol::Grpc, _) | (_, Some(b"h2")) => true,
             (_, Some(_)) => false,
