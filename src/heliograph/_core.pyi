@@ -560,6 +560,9 @@ VERSION: str
 def fork_generation() -> int:
     """Return a number that changes in a forked child."""
 
+def panics() -> int:
+    """Return how many failures of the recorder were kept out of the program."""
+
 def hold_time(nanos: int | None) -> None:
     """Hold the recorder's clock at nanoseconds since 1970; None lets it go on."""
 
@@ -588,6 +591,13 @@ class LogRoute:
     def __new__(cls) -> LogRoute: ...
     def lead(self, queues: list[ExportQueue] | None) -> None:
         """Send records to these queues; with None, processors want objects."""
+
+    def count(self) -> None:
+        """Count a record that does not go through here."""
+
+    @property
+    def created(self) -> int:
+        """Records that were emitted, in this process."""
 
 @final
 class LogRecorder:
@@ -770,7 +780,11 @@ class ExportQueue:
 
     @property
     def dropped(self) -> int:
-        """Items that found no room."""
+        """Items that found no room, in this process."""
+
+    @property
+    def taken(self) -> int:
+        """Items that were taken for export, in this process."""
 
 @final
 class Route:
@@ -785,6 +799,11 @@ class Route:
         ends: tuple[Callable[..., object], ...],
     ) -> None:
         """Send spans to these queues, and to these methods of processors."""
+
+    def counts(self) -> list[int]:
+        """Return how many spans were started in this process, by sampling result (dropped,
+        recorded, sampled) and then by parent (none, local, remote): nine numbers; then how many
+        ended, of the recorded ones and of the sampled ones."""
 
 @disjoint_base
 class W3CPropagator:
@@ -849,7 +868,8 @@ class MetricClock:
     def __new__(cls) -> MetricClock: ...
     def now(self) -> int: ...
     def stop(self, time: int) -> None:
-        """Stand still at this time, for tests; 0 lets it run again."""
+        """Stand still at this time, for tests; 0 lets it run again, and -1 makes measurements
+        fail that ask for it."""
 
 @final
 class MetricStorage:

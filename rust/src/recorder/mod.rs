@@ -3,6 +3,7 @@
 pub mod any;
 pub mod attributes;
 pub mod clock;
+pub mod counts;
 pub mod fork;
 pub mod ids;
 pub mod log;

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from heliograph._core import Batch, ExportQueue, Signal
+from heliograph.sdk._self_metrics import Reading, observe, processed
 from heliograph.sdk._worker import Worker
 
 _log = logging.getLogger("heliograph.sdk")
@@ -33,6 +35,8 @@ class Batching:
     _signal: ClassVar[Signal]
     _items: ClassVar[str]
     """What messages call the items."""
+    _thing: ClassVar[str]
+    """What the SDK's metrics about itself call them."""
     _variables: ClassVar[str]
     """How the names of the environment variables begin."""
     _delay_millis: ClassVar[int]
@@ -48,6 +52,7 @@ class Batching:
         max_queue_bytes: int,
         when_full: WhenFull,
         block_millis: float,
+        meter_provider: Any,
     ) -> None:
         most = self._number(max_queue_size, "MAX_QUEUE_SIZE", None)
         delay = self._number(schedule_delay_millis, "SCHEDULE_DELAY", self._delay_millis)
@@ -74,15 +79,17 @@ class Batching:
         self._worker = Worker(thread, self._export_waiting, delay / 1000)
         self._export_batches = taker_of_bytes(exporter)
         is_ours = self._export_batches is not None
+        self._capacity = most if is_ours or most is not None else QUEUE_ITEMS
         self._direct = ExportQueue(
             self._signal,
-            self._wake,
+            _weakly(self._wake),
             batch=int(batch),
             max_bytes=max_queue_bytes,
-            max_items=most if is_ours or most is not None else QUEUE_ITEMS,
+            max_items=self._capacity,
             full=when_full,
             as_objects=not is_ours,
         )
+        self.own = observe(self, meter_provider, f"batching_{self._thing}_processor")
 
     @classmethod
     def _number(cls, value: Any, variable: str, default: float | None) -> Any:
@@ -109,16 +116,29 @@ class Batching:
         """Items that wait to be exported."""
         return len(self._direct)
 
+    def own_readings(self) -> Iterator[Reading]:
+        """Yield what this SDK reports on itself."""
+        queue = f"otel.sdk.processor.{self._thing}.queue"
+        yield f"{queue}.size", self.waiting, {}
+        if self._capacity is not None:
+            yield f"{queue}.capacity", self._capacity, {}
+        yield from processed(self._thing, self._direct.taken, self.dropped)
+
     def _wake(self, reason: str) -> None:
         """Take a word from the queue."""
         if reason == "room":
             self._wait_for_room()
         elif reason == "full":
-            if not self._said:
-                self._said = True
-                _log.error("the queue of %s is full: they are dropped and counted", self._items)
+            self._say_drops()
         else:
+            self._say_drops()
             self._worker.wake(reason)
+
+    def _say_drops(self) -> None:
+        """Say once that items are dropped, if they are; the oldest ones go without a word."""
+        if not self._said and self._direct.dropped:
+            self._said = True
+            _log.error("the queue of %s is full: they are dropped and counted", self._items)
 
     def _wait_for_room(self) -> None:
         if self._worker.is_here():
@@ -130,6 +150,7 @@ class Batching:
 
     def _export_waiting(self, everything: bool) -> Iterator[bool]:
         """Export what waits; yield for each batch whether it was taken."""
+        self._say_drops()
         if self._export_batches is not None:
             yield from self._export_batches(self._batches(everything), self._timeout)
             return
@@ -176,6 +197,19 @@ class Batching:
         if not self._worker.leave():
             waiting = self.waiting or "some"
             _log.error("%s %s could not be exported before the exit", waiting, self._items)
+
+
+def _weakly(method: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a method that does not keep its processor: the collector of garbage cannot see through
+    the queue that holds it."""
+    found = weakref.WeakMethod(method)
+
+    def call(reason: str) -> None:
+        method = found()
+        if method is not None:
+            method(reason)
+
+    return call
 
 
 def taker_of_bytes(exporter: Any) -> TakesBytes | None:

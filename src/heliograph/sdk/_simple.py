@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from opentelemetry.context import detach
 
+from heliograph.sdk._self_metrics import Reading, observe, processed
 from heliograph.sdk._worker import attach_exporting
 
 _log = logging.getLogger("heliograph.sdk")
@@ -17,12 +19,21 @@ class Simple:
 
     _items: ClassVar[str]
     """What messages call the items."""
+    _thing: ClassVar[str]
+    """What the SDK's metrics about itself call them."""
 
-    def __init__(self, exporter: Any) -> None:
+    def __init__(self, exporter: Any, meter_provider: Any = None) -> None:
         self._exporter = exporter
         self._is_shut_down = False
+        self._handed = 0
+        self.own = observe(self, meter_provider, f"simple_{self._thing}_processor")
+
+    def own_readings(self) -> Iterator[Reading]:
+        """Yield what this SDK reports on itself."""
+        return processed(self._thing, self._handed, 0)
 
     def _export(self, item: Any) -> None:
+        self._handed += 1
         token = attach_exporting()
         try:
             self._exporter.export((item,))

@@ -412,3 +412,35 @@ def test_readers_of_others() -> None:
     provider.get_meter("tests").create_counter("requests").add(1)
     reader.collect()
     assert reader.got.resource_metrics[0].scope_metrics[0].metrics[0].name == "requests"
+
+
+def test_a_bug_in_the_core_stays_out_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
+    from heliograph._core import panics
+
+    reader = InMemoryMetricReader()
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    meter = meters.get_meter("t")
+    counter, histogram, gauge = (
+        meter.create_counter("counter"),
+        meter.create_histogram("histogram"),
+        meter.create_gauge("gauge"),
+    )
+    meter.create_observable_gauge("observed", callbacks=[lambda options: [Observation(7)]])
+    before = panics()
+    meters._clock.stop(-1)
+    counter.add(1)
+    histogram.record(2)
+    gauge.set(3)
+    assert panics() == before + 3
+    assert len(caplog.records) == (1 if before == 0 else 0)
+    with pytest.raises(BaseException, match="told to fail"):
+        meters._clock.now()
+    meters._clock.stop(0)
+    counter.add(10)
+    data = reader.get_metrics_data()
+    assert data is not None
+    found = {
+        metric.name: [point.value for point in metric.data.data_points]  # type: ignore[union-attr]
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+    }
+    assert found == {"counter": [10], "observed": [7]}

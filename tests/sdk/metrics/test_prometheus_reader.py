@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry
@@ -89,12 +91,66 @@ def test_exemplars(registry: CollectorRegistry) -> None:
 def test_what_has_no_place_is_said_once(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    view = View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation())
     reader = PrometheusMetricReader(registry=registry)
-    provider = MeterProvider([reader], Resource({}), views=[view], shutdown_on_exit=False)
-    provider.get_meter("tests").create_histogram("duration").record(3)
-    assert samples(registry) == samples(registry) == {}
+    provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
+    provider.get_meter("tests").create_up_down_counter("duration").add(3)
+    provider.get_meter("others").create_histogram("duration").record(3)
+    assert samples(registry) == samples(registry) == {"duration": {(): 3}}
     assert len([one for one in caplog.records if "duration is not on the page" in one.message]) == 1
+
+
+@pytest.mark.parametrize("scale", [-3, 0, 2])
+def test_an_exponential_histogram_is_a_classic_one(registry: CollectorRegistry, scale: int) -> None:
+    view = View(
+        instrument_name="*", aggregation=ExponentialBucketHistogramAggregation(max_scale=scale)
+    )
+    provider = MeterProvider(
+        [PrometheusMetricReader(registry=registry)],
+        Resource({}),
+        views=[view],
+        shutdown_on_exit=False,
+    )
+    values = [0.0, 0.3, 1.0, 1.1, 2.0, 7.0, 1e300]
+    for value in values:
+        provider.get_meter("tests").create_histogram("duration").record(value)
+    found = samples(registry)
+    assert found["duration_count"] == {(): len(values)}
+    buckets = {dict(labels)["le"]: count for labels, count in found["duration_bucket"].items()}
+    assert len(buckets) > 3
+    for bound, count in buckets.items():
+        assert count == sum(value <= float(bound) for value in values), bound
+
+
+@pytest.mark.parametrize(
+    ("strategy", "names"),
+    [
+        ("UnderscoreEscapingWithSuffixes", ["http_sent_bytes_total", "http_time_seconds_bucket"]),
+        ("UnderscoreEscapingWithoutSuffixes", ["http_sent", "http_time_bucket"]),
+        ("NoUTF8EscapingWithSuffixes", ["http.sent_bytes_total", "http.time_seconds_bucket"]),
+        ("NoTranslation", ["http.sent", "http.time_bucket"]),
+    ],
+)
+def test_names_are_translated_as_told(
+    registry: CollectorRegistry, strategy: Any, names: list[str]
+) -> None:
+    reader = PrometheusMetricReader(registry=registry, translation_strategy=strategy)
+    provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
+    provider.get_meter("tests").create_counter("http.sent", unit="By").add(1, {"http.route": "/"})
+    provider.get_meter("tests").create_histogram("http.time", unit="s").record(1)
+    found = {
+        sample.name: sample.labels for family in registry.collect() for sample in family.samples
+    }
+    assert set(names) <= set(found)
+    label = "http_route" if strategy.startswith("Underscore") else "http.route"
+    assert found[names[0]][label] == "/"
+    # What prometheus_client writes it also reads.
+    page = generate_latest(registry).decode()
+    assert list(text_string_to_metric_families(page))
+
+
+def test_another_strategy_is_refused(registry: CollectorRegistry) -> None:
+    with pytest.raises(ValueError, match="none of UnderscoreEscapingWithSuffixes"):
+        PrometheusMetricReader(registry=registry, translation_strategy="Other")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

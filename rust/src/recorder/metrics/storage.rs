@@ -29,7 +29,7 @@ static OVERFLOW: LazyLock<Attributes> = LazyLock::new(|| {
 pub struct Clock(AtomicU64);
 
 impl Clock {
-    /// Stand still at this time; 0 lets it run.
+    /// Stand still at this time; 0 lets it run, and `u64::MAX` makes it fail.
     pub fn set(&self, time: u64) {
         self.0.store(time, Ordering::Relaxed);
     }
@@ -40,6 +40,7 @@ impl Clock {
             0 => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_nanos() as u64),
+            u64::MAX => panic!("the clock was told to fail"),
             time => time,
         }
     }

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::super::any::Any;
 use super::super::attributes::{Attributes, Limits};
+use super::super::counts::Counts;
 use super::super::log::{ATTRIBUTES, Draft, severity_of};
 use super::super::scope::Scope;
 use super::super::span::Ids;
@@ -26,20 +27,34 @@ const ROOM: usize = 400;
 /// The processors of a logger provider, as its loggers see them: queues of bytes, or processors
 /// that want objects.
 #[pyclass(name = "LogRoute", module = "heliograph._core", frozen)]
-pub struct PyLogRoute(Held<Option<Vec<Py<PyQueue>>>>);
+pub struct PyLogRoute {
+    queues: Held<Option<Vec<Py<PyQueue>>>>,
+    counts: Held<Counts<1>>,
+}
 
 #[pymethods]
 impl PyLogRoute {
     #[new]
     fn new() -> Self {
-        Self(Held::new(Some(Vec::new())))
+        Self { queues: Held::new(Some(Vec::new())), counts: Held::new(Counts::new()) }
     }
 
     /// Send records to these queues; with None nothing is taken here.
     #[pyo3(signature = (queues))]
     fn lead(&self, py: Python<'_>, queues: Option<Vec<Py<PyQueue>>>) {
         // The old ones are dropped outside.
-        let _old = self.0.with(py, |held| std::mem::replace(held, queues));
+        let _old = self.queues.with(py, |held| std::mem::replace(held, queues));
+    }
+
+    /// Count a record that does not go through here.
+    fn count(&self, py: Python<'_>) {
+        self.counts.with(py, |counts| counts.add(0));
+    }
+
+    /// How many records were emitted in this process.
+    #[getter]
+    fn created(&self, py: Python<'_>) -> u64 {
+        self.counts.with(py, |counts| counts.read()[0]).unwrap_or(0)
     }
 }
 
@@ -56,7 +71,7 @@ impl PyLogRecorder {
         let copy = |held: &mut Option<Vec<Py<PyQueue>>>| {
             Some(held.as_ref()?.iter().map(|queue| queue.clone_ref(py)).collect())
         };
-        self.route.get().0.with(py, copy).flatten()
+        self.route.get().queues.with(py, copy).flatten()
     }
 
     fn push(&self, py: Python<'_>, queues: &[Py<PyQueue>], item: &[u8]) {
@@ -88,6 +103,7 @@ impl PyLogRecorder {
     fn take(&self, record: &Bound<'_, PyAny>, attributes: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = record.py();
         let Some(queues) = self.queues(py) else { return Ok(false) };
+        self.route.get().count(py);
         if !queues.is_empty() {
             let draft = draft_of(record)?;
             let mut written = Attributes::default();
@@ -115,6 +131,7 @@ impl PyLogRecorder {
         event_name: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let Some(queues) = self.queues(py) else { return Ok(false) };
+        self.route.get().count(py);
         if queues.is_empty() {
             return Ok(true);
         }
@@ -149,7 +166,11 @@ impl PyLogRecorder {
         let Some(queues) = self.queues(py) else { return Ok(false) };
         let api = Api::get(py)?;
         let context = api.current(py)?;
-        if queues.is_empty() || api.is_exporting(&context) {
+        if api.is_exporting(&context) {
+            return Ok(true);
+        }
+        self.route.get().count(py);
+        if queues.is_empty() {
             return Ok(true);
         }
         let mut draft = Draft::new(ROOM);

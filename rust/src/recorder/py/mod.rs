@@ -2,6 +2,7 @@
 
 mod api;
 mod current;
+pub mod fence;
 mod held;
 mod logs;
 mod propagation;
@@ -18,6 +19,7 @@ use super::{clock, fork};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch();
+    fence::listen();
     super::metrics::py::register(module)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<span::PySpanBase>()?;
@@ -33,6 +35,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<logs::PyLogRecorder>()?;
     module.add_function(wrap_pyfunction!(logs::encode_logs, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
+    module.add_function(wrap_pyfunction!(fence::panics, module)?)?;
     module.add_function(wrap_pyfunction!(hold_time, module)?)?;
     module.add_function(wrap_pyfunction!(forget, module)?)?;
     module.add_function(wrap_pyfunction!(tracer::random_id, module)?)?;

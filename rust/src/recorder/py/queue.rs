@@ -9,6 +9,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyTuple;
 
 use super::super::attributes::{Attributes, Limits};
+use super::super::counts::Counts;
 use super::super::fork;
 use super::super::queue::{Bounds, Queue};
 use super::super::scope::{Resource, Scope};
@@ -57,6 +58,8 @@ struct QueueState {
     generation: u64,
     started: bool,
     dropped: u64,
+    /// Items that were taken for export.
+    taken: u64,
     /// Bytes of the last item that found no room.
     wanted: usize,
 }
@@ -116,6 +119,7 @@ impl PyQueue {
                 state.generation = fork::generation();
                 state.started = false;
                 state.dropped = 0;
+                state.taken = 0;
             }
             if !self.has_room(state, room) {
                 state.wanted = room;
@@ -188,6 +192,14 @@ impl PyQueue {
         }
     }
 
+    fn count(&self, py: Python<'_>, read: impl FnOnce(&QueueState) -> u64) -> u64 {
+        let count = |state: &mut QueueState| match state.generation == fork::generation() {
+            true => read(state),
+            false => 0,
+        };
+        self.state.with(py, count).unwrap_or(0)
+    }
+
     fn tell(&self, py: Python<'_>, reason: &str) {
         if let Err(error) = self.wake.bind(py).call1((reason,)) {
             error.write_unraisable(py, Some(self.wake.bind(py)));
@@ -226,6 +238,7 @@ impl PyQueue {
             generation: fork::generation(),
             started: false,
             dropped: 0,
+            taken: 0,
             wanted: 0,
         };
         Ok(Self { signal, wake, full, bounds, as_objects, state: Held::new(state) })
@@ -235,7 +248,10 @@ impl PyQueue {
     #[pyo3(signature = (*, all))]
     fn take(&self, py: Python<'_>, all: bool) -> Option<PyBatch> {
         let taken = self.state.with(py, |state| {
-            (state.generation == fork::generation()).then(|| state.queue.take(all)).flatten()
+            let here = state.generation == fork::generation();
+            let taken = here.then(|| state.queue.take(all)).flatten();
+            state.taken += taken.as_ref().map_or(0, |(_, items)| *items as u64);
+            taken
         });
         let (data, items) = taken.flatten()?;
         let (signal, context) = (self.signal.into(), Context::empty());
@@ -250,7 +266,9 @@ impl PyQueue {
             if state.generation != fork::generation() || (waiting < self.bounds.batch && !all) {
                 return Vec::new();
             }
-            state.objects.drain(..waiting.min(self.bounds.batch)).collect()
+            let count = waiting.min(self.bounds.batch);
+            state.taken += count as u64;
+            state.objects.drain(..count).collect()
         });
         taken.unwrap_or_default()
     }
@@ -282,7 +300,10 @@ impl PyQueue {
 
     /// Items that wait.
     fn __len__(&self, py: Python<'_>) -> usize {
-        let count = |state: &mut QueueState| state.queue.items() + state.objects.len();
+        let count = |state: &mut QueueState| match state.generation == fork::generation() {
+            true => state.queue.items() + state.objects.len(),
+            false => 0,
+        };
         self.state.with(py, count).unwrap_or(0)
     }
 
@@ -292,10 +313,16 @@ impl PyQueue {
         self.state.with(py, |state| state.queue.bytes()).unwrap_or(0)
     }
 
-    /// Items that found no room.
+    /// Items that found no room, in this process.
     #[getter]
     fn dropped(&self, py: Python<'_>) -> u64 {
-        self.state.with(py, |state| state.dropped).unwrap_or(0)
+        self.count(py, |state| state.dropped)
+    }
+
+    /// Items that were taken for export, in this process.
+    #[getter]
+    fn taken(&self, py: Python<'_>) -> u64 {
+        self.count(py, |state| state.taken)
     }
 }
 
@@ -309,12 +336,30 @@ struct Ways {
 
 /// The processors of a provider, as its tracers and spans see them.
 #[pyclass(name = "Route", module = "heliograph._core", frozen)]
-pub struct PyRoute(Held<Ways>);
+pub struct PyRoute {
+    ways: Held<Ways>,
+    counts: Held<Counts<11>>,
+}
+
+/// Where the counts of spans that have ended begin, behind those that were started.
+const ENDED: usize = 9;
 
 impl PyRoute {
     fn copy(&self, py: Python<'_>, pick: impl FnOnce(&Ways) -> &Vec<Py<PyAny>>) -> Vec<Py<PyAny>> {
         let copy = |ways: &mut Ways| pick(ways).iter().map(|one| one.clone_ref(py)).collect();
-        self.0.with(py, copy).unwrap_or_default()
+        self.ways.with(py, copy).unwrap_or_default()
+    }
+
+    /// Count a span that is started: `result` is 0 for one that is dropped, 1 recorded, 2 sampled;
+    /// `origin` 0 without a parent, 1 with one from here, 2 from elsewhere.
+    #[inline]
+    pub fn count_start(&self, py: Python<'_>, result: usize, origin: usize) {
+        self.counts.with(py, |counts| counts.add(3 * result + origin));
+    }
+
+    #[inline]
+    pub fn count_end(&self, py: Python<'_>, sampled: bool) {
+        self.counts.with(py, |counts| counts.add(ENDED + usize::from(sampled)));
     }
 
     pub fn started(&self, span: &Bound<'_, PySpan>, context: Option<&Bound<'_, PyAny>>) {
@@ -326,7 +371,7 @@ impl PyRoute {
 
     /// Whether anybody is told before a span ends.
     pub fn tells_of_ending(&self, py: Python<'_>) -> bool {
-        self.0.with(py, |ways| !ways.endings.is_empty()).unwrap_or(false)
+        self.ways.with(py, |ways| !ways.endings.is_empty()).unwrap_or(false)
     }
 
     pub fn ending(&self, span: &Bound<'_, PySpan>) {
@@ -359,7 +404,7 @@ impl PyRoute {
         let queues = |ways: &mut Ways| -> Vec<_> {
             ways.queues.iter().map(|queue| queue.clone_ref(py)).collect()
         };
-        for queue in self.0.with(py, queues).unwrap_or_default() {
+        for queue in self.ways.with(py, queues).unwrap_or_default() {
             let queue = queue.bind(py).get();
             match &view {
                 Some(view) => fenced(py, queue.add(py, view).map(|()| py.None().into_bound(py))),
@@ -383,7 +428,13 @@ fn fenced(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
 impl PyRoute {
     #[new]
     fn new() -> Self {
-        Self(Held::new(Ways::default()))
+        Self { ways: Held::new(Ways::default()), counts: Held::new(Counts::new()) }
+    }
+
+    /// How many spans were started in this process, by sampling result (dropped, recorded, sampled)
+    /// and then by parent (none, local, remote); then how many ended, recorded ones and sampled ones.
+    fn counts(&self, py: Python<'_>) -> [u64; 11] {
+        self.counts.with(py, Counts::read).unwrap_or_default()
     }
 
     /// Send spans to these queues, and to these methods of processors: `on_start`, `on_ending`,
@@ -399,6 +450,6 @@ impl PyRoute {
         let list = |methods: &Bound<'_, PyTuple>| methods.iter().map(Bound::unbind).collect();
         let new = Ways { queues, starts: list(starts), endings: list(endings), ends: list(ends) };
         // The old ones are dropped outside.
-        let _old = self.0.with(py, |ways| std::mem::replace(ways, new));
+        let _old = self.ways.with(py, |ways| std::mem::replace(ways, new));
     }
 }

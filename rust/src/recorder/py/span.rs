@@ -253,6 +253,7 @@ impl PySpan {
             too_late(py, "end");
             return Ok(());
         }
+        route.count_end(py, span.is_sampled());
         route.ending(slf);
         span.state.with(py, |state| state.closed = true);
         route.ended(slf);

@@ -176,9 +176,14 @@ impl PyTracer {
             }
             Choice::Ask(sampler) => ask(py, &sampler, trace, start)?,
         };
+        let result = usize::from(recording) + usize::from(sampled);
+        let origin = above.map_or(0, |above| 1 + usize::from(above.remote));
         let flags = if sampled { SAMPLED } else { 0 } | if random { RANDOM } else { 0 };
         let ids = Ids { trace, span, flags, remote: false };
         if !recording {
+            setup.with(py, |setup| {
+                setup.as_ref().map(|setup| setup.route.get().count_start(py, result, origin))
+            });
             return Ok(PyUnsampled::create(py, ids, state)?.into_any());
         }
         let drawn = setup.with(py, |setup| {
@@ -192,6 +197,7 @@ impl PyTracer {
         let Some(drawn) = drawn.flatten() else {
             return Ok(PyUnsampled::create(py, ids, state)?.into_any());
         };
+        drawn.route.get().count_start(py, result, origin);
         let mut parts = new_parts();
         if let Some(attributes) = &given {
             values::update(&mut parts.attributes, 9, drawn.limits.span, attributes);

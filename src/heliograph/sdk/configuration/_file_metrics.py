@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from opentelemetry import metrics as api
 
@@ -18,6 +18,7 @@ from heliograph.sdk.metrics import (
     MeterProvider,
     TraceBasedExemplarFilter,
 )
+from heliograph.sdk.metrics._internal.view import Matching
 from heliograph.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from heliograph.sdk.metrics.view import (
     DefaultAggregation,
@@ -41,6 +42,13 @@ KINDS: dict[str, type] = {
     "up_down_counter": api.UpDownCounter,
 }
 
+_STRATEGIES: dict[str, Any] = {
+    "underscore_escaping_with_suffixes": "UnderscoreEscapingWithSuffixes",
+    "underscore_escaping_without_suffixes/development": "UnderscoreEscapingWithoutSuffixes",
+    "no_utf8_escaping_with_suffixes/development": "NoUTF8EscapingWithSuffixes",
+    "no_translation/development": "NoTranslation",
+}
+
 _FILTERS: dict[str, Any] = {
     "always_on": AlwaysOnExemplarFilter,
     "always_off": AlwaysOffExemplarFilter,
@@ -55,6 +63,7 @@ def meter_provider(options: Map | None, to: list[Destination]) -> Any:
     readers = [_reader(item, to) for item in options.elements("readers", required=True)]
     views = [_view(item.map()) for item in options.elements("views")]
     exemplars = options.choice("exemplar_filter", _FILTERS) or "trace_based"
+    matching = options.choice("view_matching_mode/development", get_args(Matching))
     options.get("meter_configurator/development")
     options.done()
     return lambda about: MeterProvider(
@@ -62,6 +71,7 @@ def meter_provider(options: Map | None, to: list[Destination]) -> Any:
         about,
         exemplar_filter=_FILTERS[exemplars](),
         views=[make() for make in views],
+        view_matching_mode=matching or "independent",
     )
 
 
@@ -123,7 +133,7 @@ def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
     target = options.value("target_info_enabled/development", bool)
     labels = options.map("resource_constant_labels")
     keep = None if labels is None else included(labels)
-    options.choice("translation_strategy", ["underscore_escaping_with_suffixes"])
+    strategy = options.choice("translation_strategy", _STRATEGIES)
     options.done()
 
     def make() -> Any:
@@ -136,6 +146,7 @@ def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
             scope_info_enabled=scope is not False,
             resource_attribute_filter=keep,
             cardinality_limits=limits,
+            translation_strategy=_STRATEGIES[strategy or "underscore_escaping_with_suffixes"],
         )
         start_http_server(9464 if port is None else port, host)
         to.append(Destination("metrics", name, f"{host}:{9464 if port is None else port}", True))

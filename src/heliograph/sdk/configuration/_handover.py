@@ -74,6 +74,7 @@ def traces(ours: Any, new: Any) -> None:
         tracer._sampler = new.sampler
         tracer._resource = new._resource
         tracer.span_processor = new._active_span_processor
+        tracer._route = new._route
         tracer._id_generator = new.id_generator
         tracer._span_limits = new._span_limits
         tracer._set_tracer_config(new._config(scope))
@@ -104,6 +105,7 @@ def logs(ours: Any, new: Any) -> None:
         with new._lock:
             new._loggers.setdefault(scope, logger)
         logger._multi_log_record_processor = new._multi_log_record_processor
+        logger._route = new._route
         logger._log_record_limits = new._log_record_limits
         logger._set_logger_config(new._config(scope))
         logger._set_resource(new._resource)

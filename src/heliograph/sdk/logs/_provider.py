@@ -7,13 +7,14 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs as api
 
 from heliograph._core import LogRecorder, LogRoute, Scope
+from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.environment_variables import OTEL_SDK_DISABLED
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
@@ -63,10 +64,12 @@ class Logger(api.Logger):
         *,
         log_record_limits: LogRecordLimits | None = None,
         _logger_config: Any = None,
+        _route: LogRoute | None = None,
     ) -> None:
         scope = instrumentation_scope
         super().__init__(scope.name, scope.version, scope.schema_url, scope.attributes)
         self._multi_log_record_processor = multi_log_record_processor
+        self._route = _route or route_of(multi_log_record_processor)
         self._instrumentation_scope = instrumentation_scope
         self._log_record_limits = log_record_limits or LogRecordLimits()
         self._logger_config = _logger_config or LoggerConfig()
@@ -80,7 +83,7 @@ class Logger(api.Logger):
                 (resource.attributes, resource.schema_url or ""),
                 (scope.name, scope.version or "", scope.attributes or {}, scope.schema_url or ""),
             ),
-            _route(self._multi_log_record_processor),
+            self._route,
             self._log_record_limits.max_log_record_attributes,
             self._log_record_limits.max_log_record_attribute_length,
         )
@@ -164,6 +167,7 @@ class Logger(api.Logger):
 
     def _emit_record(self, record: LogRecord | ReadWriteLogRecord) -> None:
         if hasattr(record, "log_record"):
+            self._route.count()
             inner = record.log_record
             inner.attributes = with_exception(inner.attributes, inner.exception)
             self._multi_log_record_processor.on_emit(record)
@@ -175,6 +179,7 @@ class Logger(api.Logger):
             self._tell(record)
 
     def _tell(self, record: LogRecord) -> None:
+        self._route.count()
         whole = ReadWriteLogRecord(
             record, self._resource, self._instrumentation_scope, self._log_record_limits
         )
@@ -187,7 +192,7 @@ def _copy(record: LogRecord, attributes: Any) -> LogRecord:
     return copied
 
 
-def _route(processor: Any) -> LogRoute:
+def route_of(processor: Any) -> LogRoute:
     if type(processor) is SynchronousMultiLogRecordProcessor:
         return processor.route
     route = LogRoute()
@@ -202,7 +207,8 @@ class LoggerProvider(api.LoggerProvider):
         resource: who records; `Resource.create` when not given.
         shutdown_on_exit: flush and shut down when the interpreter exits.
         multi_log_record_processor: what tells the processors.
-        meter_provider: where metrics about this SDK go.
+        meter_provider: where metrics about records go (``otel.sdk.log.created``); the global one
+            where ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
         log_record_limits: how much a record keeps.
 
     Spec: Logs SDK, LoggerProvider.
@@ -222,6 +228,7 @@ class LoggerProvider(api.LoggerProvider):
         self._multi_log_record_processor = (
             multi_log_record_processor or SynchronousMultiLogRecordProcessor()
         )
+        self._route = route_of(self._multi_log_record_processor)
         self._log_record_limits = log_record_limits or LogRecordLimits()
         self._logger_configurator = _logger_configurator
         self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
@@ -229,6 +236,7 @@ class LoggerProvider(api.LoggerProvider):
         self._lock = threading.RLock()
         self._at_exit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
         LIVING.add(self)
+        self.own = observe(self, meter_provider)
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._in_the_child)
             os.register_at_fork(after_in_child=lambda: (found := method()) and found())
@@ -258,8 +266,13 @@ class LoggerProvider(api.LoggerProvider):
                     scope,
                     log_record_limits=self._log_record_limits,
                     _logger_config=self._config(scope),
+                    _route=self._route,
                 )
         return found
+
+    def own_readings(self) -> Iterator[Reading]:
+        """Yield what this SDK reports on itself."""
+        yield "otel.sdk.log.created", self._route.created, {}
 
     def _config(self, scope: InstrumentationScope) -> Any:
         if self._logger_configurator is None:

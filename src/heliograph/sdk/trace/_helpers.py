@@ -57,6 +57,11 @@ def too_late(what: str) -> None:
     _log.warning("%s was called on a span that has ended", what)
 
 
+def core_failed(what: str, message: str) -> None:
+    """Say that the core has a bug; what it worked on is lost."""
+    _log.error("%s was lost to a bug in the native core, as may be others: %s", what, message)
+
+
 def processor_failed(error: BaseException) -> None:
     """Say that a span processor raised."""
     _log.error("a span processor raised", exc_info=error)

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from abc import ABCMeta
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from opentelemetry import trace as api
 
 from heliograph._core import Route, Scope
 from heliograph._core import Tracer as NativeTracer
+from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.environment_variables import OTEL_SDK_DISABLED
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._detectors import process_dependent
@@ -59,6 +60,9 @@ Configurator = Callable[[InstrumentationScope], Any]
 
 RuleBasedTracerConfigurator = RuleBasedConfigurator[TracerConfig]
 
+_RESULTS = ("DROP", "RECORD_ONLY", "RECORD_AND_SAMPLE")
+_ORIGINS = ("none", "local", "remote")
+
 LIVING: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
 """Providers that may hold something."""
 
@@ -100,10 +104,12 @@ class Tracer(  # type: ignore[misc] # the API's is a generator
         *,
         meter_provider: MeterProvider | None = None,
         _tracer_config: Any = None,
+        _route: Route | None = None,
     ) -> None:
         self._sampler = sampler
         self._resource = resource
         self.span_processor = span_processor
+        self._route = _route or route_to(span_processor)
         self._id_generator = id_generator
         self.instrumentation_info = instrumentation_info
         self._span_limits = span_limits
@@ -160,7 +166,7 @@ class Tracer(  # type: ignore[misc] # the API's is a generator
             None if is_random else self._id_generator,
             native_scope(resource, scope),
             (resource, scope),
-            route_to(self.span_processor),
+            self._route,
             self._span_limits.native(),
             self._is_enabled(),
         )
@@ -193,7 +199,8 @@ class TracerProvider(api.TracerProvider):
         active_span_processor: what tells the processors.
         id_generator: makes the ids; random ones when not given.
         span_limits: how much a span keeps.
-        meter_provider: where metrics about this SDK go.
+        meter_provider: where metrics about spans go (``otel.sdk.span.*``); the global one where
+            ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
         tracer_configurator: gives the `TracerConfig` of a scope, as a
             `RuleBasedTracerConfigurator` does; all are enabled when not given.
 
@@ -216,6 +223,7 @@ class TracerProvider(api.TracerProvider):
         _tracer_configurator: Configurator | None = None,
     ) -> None:
         self._active_span_processor: Any = active_span_processor or SynchronousMultiSpanProcessor()
+        self._route = route_to(self._active_span_processor)
         self.id_generator = id_generator or RandomIdGenerator()
         self._resource = Resource.create({}) if resource is None else resource
         self.sampler = sampler or sampling._get_from_env_or_default()
@@ -226,6 +234,7 @@ class TracerProvider(api.TracerProvider):
         self._lock = threading.Lock()
         self._atexit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
         LIVING.add(self)
+        self.own = observe(self, meter_provider)
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._in_the_child)
             os.register_at_fork(after_in_child=lambda: (found := method()) and found())
@@ -267,8 +276,24 @@ class TracerProvider(api.TracerProvider):
                     self._span_limits,
                     scope,
                     _tracer_config=self._config(scope),
+                    _route=self._route,
                 )
         return found
+
+    def own_readings(self) -> Iterator[Reading]:
+        """Yield what this SDK reports on itself."""
+        counts = self._route.counts()
+        for at, result in enumerate(_RESULTS):
+            about = {"otel.span.sampling_result": result}
+            started = counts[3 * at : 3 * at + 3]
+            for origin, count in zip(_ORIGINS, started, strict=True):
+                if count:
+                    more = about | {"otel.span.parent.origin": origin}
+                    yield "otel.sdk.span.started", count, more
+            if at and any(started):
+                # A child of a fork also ends what its parent started.
+                live = max(0, sum(started) - counts[8 + at])
+                yield "otel.sdk.span.live", live, about
 
     def _config(self, scope: InstrumentationScope) -> Any:
         if self._tracer_configurator is None:

@@ -13,6 +13,7 @@ use super::super::storage::{Clock, Storage};
 use super::context::{context_or_current, current};
 use super::streams::PyTargets;
 use crate::recorder::any::Any;
+use crate::recorder::py::fence::fenced;
 use crate::recorder::py::values;
 
 /// Which measurements are offered as exemplars.
@@ -53,6 +54,16 @@ impl Targets {
     /// Take one measurement. Nothing is raised: what cannot be taken is told to `refuse`.
     #[inline]
     pub fn record<'py>(
+        &self,
+        amount: &Bound<'py, PyAny>,
+        attributes: Option<&Bound<'py, PyAny>>,
+        context: Option<&Bound<'py, PyAny>>,
+    ) {
+        fenced(amount.py(), "a measurement", || self.take(amount, attributes, context));
+    }
+
+    #[inline]
+    fn take<'py>(
         &self,
         amount: &Bound<'py, PyAny>,
         attributes: Option<&Bound<'py, PyAny>>,

@@ -12,6 +12,7 @@ use super::super::series::Aggregation;
 use super::super::storage::{Clock, Settings, Storage};
 use super::measure::{Filter, Targets};
 use crate::recorder::attributes::{Attributes, Limits};
+use crate::recorder::py::fence::fenced;
 use crate::recorder::py::values;
 use crate::wire::proto::put_bytes_field;
 use crate::wire::py::PyBatch;
@@ -32,9 +33,10 @@ impl PyClock {
         self.0.now()
     }
 
-    /// Stand still at this time, for tests; 0 lets it run again.
-    fn stop(&self, time: u64) {
-        self.0.set(time);
+    /// Stand still at this time, for tests; 0 lets it run again, and -1 makes measurements panic
+    /// that ask for it.
+    fn stop(&self, time: i64) {
+        self.0.set(time.cast_unsigned());
     }
 }
 
@@ -149,7 +151,8 @@ impl PyReader {
         now: u64,
     ) -> Option<(PyBatch, Vec<usize>)> {
         let resource = encoded(resource, 1);
-        let (batch, scopes) = py.detach(|| self.0.collect(&resource, schema_url, now))?;
+        let collect = || py.detach(|| self.0.collect(&resource, schema_url, now));
+        let (batch, scopes) = fenced(py, "a collection", collect).flatten()?;
         Some((PyBatch(batch), scopes))
     }
 }

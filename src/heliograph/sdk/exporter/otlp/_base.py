@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from heliograph._core import Batch, GrpcClient, HttpClient
+from heliograph.sdk._self_metrics import Component, Reading, observe
 from heliograph.sdk.exporter.otlp._sender import CONCURRENCY, Sender
 from heliograph.sdk.exporter.otlp._session import SessionClient
 from heliograph.sdk.exporter.otlp._settings import (
@@ -27,6 +30,9 @@ class Carrier(Protocol):
     exported: int
     rejected: int
     failed: int
+    failures: Counter[str]
+    inflight: int
+    own: Component
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Return whether the batch was taken within so many seconds."""
@@ -36,6 +42,9 @@ class Carrier(Protocol):
 
     def close(self) -> None:
         """Give up what is on its way and take nothing more."""
+
+
+_THINGS = {"traces": "span", "metrics": "metric_data_point", "logs": "log"}
 
 
 class OtlpExporter:
@@ -58,6 +67,34 @@ class OtlpExporter:
     def failed(self) -> int:
         """Items that were given up."""
         return self._sender.failed
+
+    def own_readings(self) -> Iterator[Reading]:
+        """Yield what this SDK reports on itself."""
+        name, sender = f"otel.sdk.exporter.{_THINGS[self._signal]}", self._sender
+        yield f"{name}.inflight", sender.inflight, {}
+        yield f"{name}.exported", sender.exported, {}
+        failures = sender.failures + Counter(rejected=sender.rejected)
+        for error, count in failures.items():
+            yield f"{name}.exported", count, {"error.type": error}
+
+    def _observe(self, carrier: str, meter_provider: Any, where: str = "", port: int = 0) -> None:
+        """Have what is counted here reported.
+
+        Args:
+            carrier: in the middle of the component's type.
+            where: the other side; ``port`` when it does not say.
+        """
+        kind = f"otlp_{carrier}_{_THINGS[self._signal].partition('_')[0]}_exporter"
+        address: str | None = None
+        if where.startswith("unix"):
+            address, port = where.partition(":")[2], 0
+        elif where:
+            parts = urlsplit(where if "://" in where else f"//{where}")
+            address = parts.hostname
+            port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, port)
+        self.own = self._sender.own = observe(
+            self, meter_provider, kind, server_address=address, server_port=port or None
+        )
 
     def export_batches(self, batches: Iterator[Batch], timeout: float) -> Iterator[bool]:
         """Send what is bytes already, several requests at a time; yield for each batch, when it is
@@ -87,6 +124,8 @@ class OverHttp(OtlpExporter):
             request is on its way at a time.
         max_request_size: bytes before compression, 64 MiB; larger batches go as several requests.
         max_concurrent_requests: on their way at a time; 8.
+        meter_provider: where metrics about this exporter go; the global one where
+            ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
 
     Raises: ValueError when a bound is not positive. An endpoint that is none is said at the first
         export.
@@ -133,6 +172,7 @@ class OverHttp(OtlpExporter):
             client = SessionClient(session, settings)
             make, max_concurrent_requests = (lambda events, settings: client), 1
         self._sender = Sender(make, settings, most, max_concurrent_requests)
+        self._observe("http_json" if self._is_json else "http", meter_provider, settings.where)
 
 
 class OverGrpc(OtlpExporter):
@@ -151,6 +191,8 @@ class OverGrpc(OtlpExporter):
         channel_options, retryable_error_codes: of grpcio; not used.
         max_request_size: bytes before compression, 4 MiB; larger batches go as several requests.
         max_concurrent_requests: on their way at a time; 8.
+        meter_provider: where metrics about this exporter go; the global one where
+            ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
 
     Raises: ValueError when a bound is not positive. An endpoint that is none is said at the first
         export.
@@ -187,3 +229,4 @@ class OverGrpc(OtlpExporter):
         self._headers = dict(settings.native["headers"])
         most = GRPC_REQUEST if max_request_size is None else max_request_size
         self._sender = Sender(GrpcClient, settings, most, max_concurrent_requests)
+        self._observe("grpc", meter_provider, settings.where, 443)

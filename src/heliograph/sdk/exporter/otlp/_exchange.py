@@ -7,7 +7,9 @@ Spec: OTLP, Failures and Throttling; gRPC and HTTP responses.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from heliograph._core import Batch, Outcome
 
@@ -34,6 +36,11 @@ class Export:
     """Requests that are not settled."""
     good: bool = True
     """Whether all settled ones were taken."""
+    began: float = field(default_factory=time.monotonic)
+    error: str = ""
+    """Why one was not, or not all of its items were: an ``error.type``."""
+    answer: dict[str, Any] = field(default_factory=dict)
+    """What the other side said last, as attributes."""
 
 
 @dataclass(eq=False)
@@ -66,6 +73,42 @@ class Request:
         self.attempts += 1
         self.due = now + wait
         return [self] if self.due < self.export.end else []
+
+
+CODES = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
+"""Of gRPC, by number."""
+
+
+def error_type(outcome: Outcome) -> str:
+    """Return the ``error.type`` of an outcome that is not good: an HTTP status or a gRPC code."""
+    if outcome.status not in {0, 200}:
+        return str(outcome.status)
+    return CODES[outcome.code] if outcome.code < len(CODES) else "_OTHER"
+
+
+def said(outcome: Outcome, *, http: bool) -> dict[str, Any]:
+    """Return what the other side said, as attributes."""
+    if http:
+        return {"http.response.status_code": outcome.status} if outcome.status else {}
+    return {"rpc.response.status_code": error_type(outcome)}
 
 
 def is_too_large(outcome: Outcome, batch: Batch) -> bool:

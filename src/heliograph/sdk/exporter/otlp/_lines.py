@@ -9,10 +9,13 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO
 
 from heliograph._core import Batch, fork_generation
+from heliograph.sdk._self_metrics import EXPORT, UNOBSERVED
 from heliograph.sdk.exporter.otlp._sender import SHUT_DOWN
 
 _log = logging.getLogger("heliograph.sdk.exporter")
@@ -41,7 +44,9 @@ class Lines:
         self._lock = threading.Lock()
         self._closed = False
         self._said = False
-        self.exported = self.rejected = self.failed = 0
+        self.exported = self.rejected = self.failed = self.inflight = 0
+        self.failures: Counter[str] = Counter()
+        self.own = UNOBSERVED
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Write a line; return whether that worked."""
@@ -49,19 +54,29 @@ class Lines:
             self._generation = fork_generation()
             self._lock = threading.Lock()
             self.exported = self.rejected = self.failed = 0
-        if self._closed:
-            return self._failed(batch, SHUT_DOWN)
-        if not batch.items:
+            self.failures.clear()
+        if not batch.items and not self._closed:
             return True
+        began = time.monotonic()
+        error = self._put(batch)
+        if self.own.is_observed:
+            more = {"error.type": error} if error else {}
+            self.own.took(EXPORT, time.monotonic() - began, more)
+        return not error
+
+    def _put(self, batch: Batch) -> str:
+        """Write a line; return an ``error.type`` if that did not work."""
+        if self._closed:
+            return self._failed(batch, SHUT_DOWN, "shutdown")
         try:
             line = batch.json() + b"\n"
             with self._lock:
                 self._write(line)
         except Exception as error:
-            return self._failed(batch, str(error))
+            return self._failed(batch, str(error), type(error).__qualname__)
         self._said = False
         self.exported += batch.items
-        return True
+        return ""
 
     def send_all(self, batches: Iterator[Batch], timeout: float | None = None) -> Iterator[bool]:
         """Write a line for each batch; yield whether that worked."""
@@ -75,13 +90,14 @@ class Lines:
         while line:
             line = line[self._file.write(line) :]
 
-    def _failed(self, batch: Batch, reason: str) -> bool:
+    def _failed(self, batch: Batch, reason: str, kind: str) -> str:
         self.failed += batch.items
+        self.failures[kind] += batch.items
         if not self._said:
             self._said = True
             where = self._path or "a stream"
             _log.error("%d items could not be written to %s: %s", batch.items, where, reason)
-        return False
+        return kind
 
     def close(self) -> None:
         """Close the file; a stream stays open."""

@@ -7,6 +7,7 @@ import random
 import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -21,7 +22,15 @@ from heliograph._core import (
     forget,
     fork_generation,
 )
-from heliograph.sdk.exporter.otlp._exchange import Export, Request, cut, partial_success
+from heliograph.sdk._self_metrics import EXPORT, UNOBSERVED
+from heliograph.sdk.exporter.otlp._exchange import (
+    Export,
+    Request,
+    cut,
+    error_type,
+    partial_success,
+    said,
+)
 from heliograph.sdk.exporter.otlp._settings import Settings
 
 _log = logging.getLogger("heliograph.sdk.exporter")
@@ -36,6 +45,7 @@ GRACE = 0.5
 """Seconds after which an answer that the client should have given up for is waited for no more."""
 
 SHUT_DOWN = "the exporter was shut down"
+TOO_LATE = "no answer in time"
 
 SLICE = 0.2
 """Seconds after which a shut-down is noticed at the latest."""
@@ -90,6 +100,12 @@ class Sender:
         """Items that were refused though their request was taken: a partial success."""
         self.failed = 0
         """Items whose request was given up."""
+        self.failures: Counter[str] = Counter()
+        """The same by ``error.type``."""
+        self.inflight = 0
+        """Items that are being sent."""
+        self.own = UNOBSERVED
+        """Takes how long exports took."""
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Return whether the batch was taken, within the exporter's time-out and ``timeout``."""
@@ -106,7 +122,7 @@ class Sender:
         if not self._lock.acquire(timeout=most):
             # The other batches may still find room later.
             for batch in islice(batches, 1):
-                yield self._failed(batch, "another export took all the time")
+                yield self._failed(batch, "another export took all the time", "timeout")
             return
         flying: dict[Request, Call] = {}
         try:
@@ -114,6 +130,7 @@ class Sender:
         finally:
             for call in flying.values():
                 call.cancel()
+            self.inflight = 0
             self._lock.release()
 
     def _pump(
@@ -132,6 +149,7 @@ class Sender:
                     break
                 export = Export(batch, end or time.monotonic() + most)
                 end = None
+                self.inflight += batch.items
                 waiting += self._requests(export)
             if not waiting and not flying:
                 return
@@ -139,7 +157,14 @@ class Sender:
             for request, verdict in verdicts:
                 waiting += self._after(request, verdict)
                 if not request.export.left:
+                    self._settled(request.export)
                     yield request.export.good
+
+    def _settled(self, export: Export) -> None:
+        self.inflight -= export.batch.items
+        if self.own.is_observed:
+            more = export.answer | ({"error.type": export.error} if export.error else {})
+            self.own.took(EXPORT, time.monotonic() - export.began, more)
 
     def _requests(self, export: Export) -> list[Request]:
         batch = export.batch
@@ -196,7 +221,7 @@ class Sender:
                 yield request, request.answers[0]
             elif is_closed or now > request.export.end + GRACE:
                 flying.pop(request).cancel()
-                yield request, SHUT_DOWN if is_closed else "no answer in time"
+                yield request, SHUT_DOWN if is_closed else TOO_LATE
         while is_closed and waiting:
             yield waiting.pop(), SHUT_DOWN
 
@@ -205,22 +230,28 @@ class Sender:
         export = request.export
         follow: list[Request] = []
         if isinstance(verdict, str):
-            self._failed(request.batch, verdict)
+            export.error = {SHUT_DOWN: "shutdown", TOO_LATE: "timeout"}.get(verdict, "_OTHER")
+            self._failed(request.batch, verdict, export.error)
         elif verdict.ok:
-            self._taken(request.batch, verdict)
+            export.answer = said(verdict, http=self._make is not GrpcClient)
+            if self._taken(request.batch, verdict):
+                export.error = export.error or "rejected"
             export.left -= 1
             return follow
         else:
+            export.answer = said(verdict, http=self._make is not GrpcClient)
             self._is_sure = self._is_sure and not verdict.retryable
             follow = request.after(verdict, time.monotonic(), random.random())  # noqa: S311
             if not follow:
                 reason = verdict.message or f"status {verdict.status or verdict.code}"
-                self._failed(request.batch, reason)
+                export.error = error_type(verdict)
+                self._failed(request.batch, reason, export.error)
         export.left += len(follow) - 1
         export.good = export.good and bool(follow)
         return follow
 
-    def _taken(self, batch: Batch, outcome: Outcome) -> None:
+    def _taken(self, batch: Batch, outcome: Outcome) -> int:
+        """Count and say what was taken; return how many items were not."""
         self._is_sure = True
         self._said.pop("failed", None)
         rejected, message = outcome.rejected, outcome.message
@@ -236,9 +267,11 @@ class Sender:
                 batch.items,
                 message,
             )
+        return rejected
 
-    def _failed(self, batch: Batch, reason: str) -> bool:
+    def _failed(self, batch: Batch, reason: str, kind: str) -> bool:
         self.failed += batch.items
+        self.failures[kind] += batch.items
         if self._is_news("failed"):
             where, items = self._settings.where, batch.items
             _log.error("%d items could not be exported to %s: %s", items, where, reason)
@@ -262,7 +295,8 @@ class Sender:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._is_sure = False
-        self.exported = self.rejected = self.failed = 0
+        self.exported = self.rejected = self.failed = self.inflight = 0
+        self.failures.clear()
         self._generation = fork_generation()
 
     def close(self) -> None:

@@ -8,34 +8,32 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from heliograph.sdk.exporter.prometheus._names import label_name, metric_name, unit_name
+from heliograph.sdk.exporter.prometheus._names import Names, Translation
+from heliograph.sdk.exporter.prometheus._points import add_point
 from heliograph.sdk.metrics.export import (
     CardinalityLimits,
+    ExponentialHistogram,
     Gauge,
     Histogram,
-    HistogramDataPoint,
     Metric,
+    MetricFilter,
+    MetricProducer,
     MetricReader,
     MetricsData,
-    NumberDataPoint,
     ResourceMetrics,
     Sum,
 )
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
-    from prometheus_client.core import Exemplar as ClientExemplar
     from prometheus_client.core import Metric as Family
 except ImportError as error:
     raise ImportError(
         "the Prometheus reader needs prometheus_client: pip install prometheus-client"
     ) from error
-
-if TYPE_CHECKING:
-    from heliograph.sdk.metrics import Exemplar
 
 _log = logging.getLogger("heliograph.sdk.exporter")
 
@@ -49,8 +47,20 @@ class PrometheusMetricReader(MetricReader):
         scope_info_enabled: with ``otel_scope_*`` labels on every series.
         resource_attribute_filter: which attributes of the resource are labels of every series.
         registry: where the reader registers itself; prometheus_client's own.
-        cardinality_limits: by class of instrument, as for every reader.
+        cardinality_limits, metric_producers, metric_filter: as for every reader.
+        translation_strategy: how names are made. ``UnderscoreEscapingWithSuffixes``: letters,
+            digits and ``_``, with unit and ``_total``; ``UnderscoreEscapingWithoutSuffixes``: the
+            same without these; ``NoUTF8EscapingWithSuffixes`` and ``NoTranslation``: as they are,
+            with and without suffixes, quoted on pages for scrapers that take them. What ought to
+            end in ``_total`` and does not is of an unknown type on the page: a counter of another
+            name does not exist in OpenMetrics.
+
+    Exponential histograms are classic ones on the page: a bucket ends where one of theirs does.
+
+    Raises: ValueError for another strategy.
     """
+
+    component_type = "prometheus_http_text_metric_exporter"
 
     def __init__(
         self,
@@ -61,8 +71,16 @@ class PrometheusMetricReader(MetricReader):
         resource_attribute_filter: Callable[[str], bool] | None = None,
         registry: CollectorRegistry = REGISTRY,
         cardinality_limits: CardinalityLimits | None = None,
+        translation_strategy: Translation = "UnderscoreEscapingWithSuffixes",
+        metric_producers: Sequence[MetricProducer] = (),
+        metric_filter: MetricFilter | None = None,
     ) -> None:
-        super().__init__(cardinality_limits=cardinality_limits)
+        super().__init__(
+            cardinality_limits=cardinality_limits,
+            metric_producers=metric_producers,
+            metric_filter=metric_filter,
+        )
+        self._names = Names(translation_strategy)
         self._target_info = not disable_target_info
         self._prefix = f"{prefix}_" if prefix else ""
         self._scope_info = scope_info_enabled
@@ -97,7 +115,7 @@ class PrometheusMetricReader(MetricReader):
         attributes: Mapping[str, Any] = resource.resource.attributes
         if self._target_info and attributes:
             info = Family("target", "Target metadata", "info")
-            info.add_sample("target_info", _labels(attributes.items()), 1)
+            info.add_sample("target_info", self._labels(attributes.items()), 1)
             families["target"] = info
         shared = [(key, value) for key, value in attributes.items() if self._resource_labels(key)]
         for scope in resource.scope_metrics:
@@ -106,27 +124,22 @@ class PrometheusMetricReader(MetricReader):
                 family = self._family(metric, families)
                 if family is not None:
                     for point in metric.data.data_points:
-                        named = _labels([*labels, *(point.attributes or {}).items()])
-                        _add_point(family, point, named)
+                        named = self._labels([*labels, *(point.attributes or {}).items()])
+                        add_point(family, point, named)
 
     def _family(self, metric: Metric, families: dict[str, Family]) -> Family | None:
         """Return the family of a metric; None when it has no place on the page."""
         match metric.data:
             case Sum(is_monotonic=True):
-                kind = "counter"
+                kind = "counter" if self._names.with_suffixes else "unknown"
             case Sum() | Gauge():
                 kind = "gauge"
-            case Histogram():
+            case Histogram() | ExponentialHistogram():
                 kind = "histogram"
             case _:
-                self._warn(metric.name, "exponential histograms have no place on this page")
+                self._warn(metric.name, "there is no such kind of metric")
                 return None
-        name = metric_name(self._prefix + metric.name)
-        unit = unit_name(metric.unit or "")
-        if kind == "counter":
-            name = name.removesuffix("_total")
-        if unit and not name.endswith(f"_{unit}"):
-            name = f"{name}_{unit}"
+        name, unit = self._names.of_metric(self._prefix + metric.name, metric.unit or "", kind)
         family = families.get(name)
         if family is None:
             family = families[name] = Family(name, metric.description or "", kind, unit)
@@ -134,6 +147,15 @@ class PrometheusMetricReader(MetricReader):
             self._warn(metric.name, f"{name} is a {family.type} already")
             return None
         return family
+
+    def _labels(self, attributes: Iterable[tuple[str, Any]]) -> dict[str, str]:
+        """Return labels; values of keys that become the same name are joined with ``;``."""
+        found: dict[str, str] = {}
+        for key, value in sorted(attributes, key=lambda pair: pair[0]):
+            name = self._names.of_label(key)
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            found[name] = f"{found[name]};{text}" if name in found else text
+        return found
 
     def _warn(self, name: str, reason: str) -> None:
         if name not in self._warned:
@@ -157,50 +179,6 @@ def _scope(scope: Any) -> Iterator[tuple[str, Any]]:
     yield "otel_scope_name", scope.name
     yield "otel_scope_version", scope.version or ""
     yield "otel_scope_schema_url", scope.schema_url or ""
-
-
-def _labels(attributes: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """Return labels; values of keys that become the same name are joined with ``;``."""
-    found: dict[str, str] = {}
-    for key, value in sorted(attributes, key=lambda pair: pair[0]):
-        name = label_name(key)
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
-        found[name] = f"{found[name]};{text}" if name in found else text
-    return found
-
-
-def _add_point(family: Family, point: Any, labels: dict[str, str]) -> None:
-    name = family.name
-    if isinstance(point, HistogramDataPoint):
-        below = 0
-        bounds = [*point.explicit_bounds, float("inf")]
-        lower = float("-inf")
-        for bound, count in zip(bounds, point.bucket_counts, strict=True):
-            below += count
-            le = {**labels, "le": "+Inf" if bound == float("inf") else str(bound)}
-            kept = [one for one in point.exemplars if lower < one.value <= bound]
-            family.add_sample(f"{name}_bucket", le, below, exemplar=_exemplar(kept))
-            lower = bound
-        family.add_sample(f"{name}_count", labels, point.count)
-        family.add_sample(f"{name}_sum", labels, point.sum)
-    elif isinstance(point, NumberDataPoint):
-        counter = family.type == "counter"
-        exemplar = _exemplar(point.exemplars) if counter else None
-        sample = f"{name}_total" if counter else name
-        family.add_sample(sample, labels, point.value, exemplar=exemplar)
-
-
-def _exemplar(exemplars: Iterable[Exemplar]) -> ClientExemplar | None:
-    """Return the last exemplar that has a trace. OpenMetrics: one a sample, at most 128
-    characters of labels; what else it held is left out."""
-    for exemplar in reversed(list(exemplars)):
-        if exemplar.trace_id is not None and exemplar.span_id is not None:
-            labels = {
-                "trace_id": f"{exemplar.trace_id:032x}",
-                "span_id": f"{exemplar.span_id:016x}",
-            }
-            return ClientExemplar(labels, exemplar.value, exemplar.time_unix_nano / 1e9)
-    return None
 
 
 class _AutoPrometheusMetricReader(PrometheusMetricReader):

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args
+
+Translation = Literal[
+    "UnderscoreEscapingWithSuffixes",
+    "UnderscoreEscapingWithoutSuffixes",
+    "NoUTF8EscapingWithSuffixes",
+    "NoTranslation",
+]
 
 _UNITS = {
     "d": "days",
@@ -42,6 +50,38 @@ _PER = {
     "mo": "month",
     "y": "year",
 }
+
+
+class Names:
+    """How names are made. Raises: ValueError for another strategy.
+
+    Spec: Prometheus Exporter, Translation Strategy.
+    """
+
+    def __init__(self, strategy: Translation) -> None:
+        if strategy not in get_args(Translation):
+            known = ", ".join(get_args(Translation))
+            raise ValueError(f"translation_strategy is {strategy!r}, none of {known}")
+        self.with_suffixes = strategy.endswith("WithSuffixes")
+        self._escaped = strategy.startswith("Underscore")
+
+    def of_metric(self, name: str, unit: str, kind: str) -> tuple[str, str]:
+        """Return the name of a family and the unit it ends with; both as the type ``kind`` wants
+        it, a counter's without ``_total``."""
+        if self._escaped:
+            name = metric_name(name)
+        if not self.with_suffixes:
+            return name, ""
+        suffix = unit_name(unit)
+        if kind == "counter":
+            name = name.removesuffix("_total")
+        if suffix and not name.endswith(f"_{suffix}"):
+            name = f"{name}_{suffix}"
+        return name, suffix
+
+    def of_label(self, key: str) -> str:
+        """Return the name of a label."""
+        return label_name(key) if self._escaped else key
 
 
 def metric_name(name: str) -> str:

@@ -26,6 +26,8 @@ class BatchLogRecordProcessor(Batching, LogRecordProcessor):
         export_timeout_millis: the longest time for one export; ``OTEL_BLRP_EXPORT_TIMEOUT``, 30000.
         max_queue_size: records that may wait; ``OTEL_BLRP_MAX_QUEUE_SIZE``, else no limit but
             ``max_queue_bytes``.
+        meter_provider: where metrics about this processor go; the global one where
+            ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
         max_queue_bytes: bytes of records that may wait.
         when_full: what happens to a record that finds no room: it is dropped, the oldest batch is,
             or the program waits for up to ``block_millis`` and then drops it. Dropped records are
@@ -37,6 +39,7 @@ class BatchLogRecordProcessor(Batching, LogRecordProcessor):
 
     _signal = Signal.LOGS
     _items = "log records"
+    _thing = "log"
     _variables = "OTEL_BLRP"
     _delay_millis = 1000
     _direct_class: ClassVar[type[BatchLogRecordProcessor]]
@@ -63,6 +66,7 @@ class BatchLogRecordProcessor(Batching, LogRecordProcessor):
             max_queue_bytes=max_queue_bytes,
             when_full=when_full,
             block_millis=block_millis,
+            meter_provider=meter_provider,
         )
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:

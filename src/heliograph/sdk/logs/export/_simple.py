@@ -52,12 +52,13 @@ class SimpleLogRecordProcessor(Simple, LogRecordProcessor):
     Spec: Logs SDK, Simple processor.
     """
 
+    _thing = "log"
     _items = "log records"
 
     def __init__(
         self, exporter: LogRecordExporter, *, meter_provider: MeterProvider | None = None
     ) -> None:
-        super().__init__(exporter)
+        super().__init__(exporter, meter_provider)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         if not self._is_shut_down and not get_value(EXPORTING):

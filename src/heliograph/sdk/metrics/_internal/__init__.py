@@ -16,8 +16,10 @@ from opentelemetry import metrics as api
 from opentelemetry.util.types import Attributes
 
 from heliograph._core import MetricClock, MetricTargets
+from heliograph.sdk._self_metrics import is_enabled, observe
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
+from heliograph.sdk.metrics._internal.exemplar.foreign import offering
 from heliograph.sdk.metrics._internal.export.reader import MetricReader
 from heliograph.sdk.metrics._internal.instrument import _Observed
 from heliograph.sdk.metrics._internal.meter import (
@@ -27,7 +29,7 @@ from heliograph.sdk.metrics._internal.meter import (
     _MeterConfig,
 )
 from heliograph.sdk.metrics._internal.streams import ReaderStreams
-from heliograph.sdk.metrics._internal.view import View
+from heliograph.sdk.metrics._internal.view import Matching, View, check_matching
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._detectors import process_dependent
 from heliograph.sdk.util.instrumentation import InstrumentationScope
@@ -53,10 +55,14 @@ class MeterProvider(api.MeterProvider):
             not given, which is ``trace_based`` when not set.
         shutdown_on_exit: flush when the program ends, for two seconds at most.
         views: applied to instruments as they are created.
+        view_matching_mode: ``independent`` makes a stream for each view that matches an instrument;
+            ``composable`` one for each name that they give it, of what the views say together:
+            the last one counts, of ``attribute_keys`` those in all, and every
+            ``excluded_attribute_keys``.
         meter_configurator: asked once for each scope whether its meters are enabled; they are
             when not given. ``_meter_configurator`` is the official SDK's name of it.
 
-    Raises: ValueError when a reader belongs to another provider.
+    Raises: ValueError when a reader belongs to another provider, or for another matching mode.
     Spec: Metrics SDK, MeterProvider.
     """
 
@@ -70,12 +76,14 @@ class MeterProvider(api.MeterProvider):
         shutdown_on_exit: bool = True,
         views: Sequence[View] = (),
         *,
+        view_matching_mode: Matching = "independent",
         meter_configurator: MeterConfigurator | None = None,
         _meter_configurator: MeterConfigurator | None = None,
     ) -> None:
         self._lock = threading.RLock()
         self._clock = MetricClock()
         self._views = tuple(views)
+        self._matching = check_matching(view_matching_mode)
         self._resource = Resource.create({}) if resource is None else resource
         self._exemplar_filter = native_filter(exemplar_filter)
         self._meter_configurator = meter_configurator or _meter_configurator
@@ -85,6 +93,7 @@ class MeterProvider(api.MeterProvider):
         self._disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
         self._shutdown = False
         self._at_exit: Callable[[], None] | None = None
+        self._is_observed = is_enabled()
         for reader in metric_readers:
             if reader in self._owned:
                 raise ValueError(f"MetricReader {reader} belongs to another MeterProvider already")
@@ -138,6 +147,7 @@ class MeterProvider(api.MeterProvider):
                 return
             for instrument in self._instruments:
                 instrument._storages.pop(metric_reader, None)
+                instrument._reservoirs.pop(metric_reader, None)
                 self._bind(instrument)
         self._owned.discard(metric_reader)
         metric_reader.shutdown()
@@ -182,12 +192,15 @@ class MeterProvider(api.MeterProvider):
         return done
 
     def _add(self, reader: Any) -> None:
-        streams = ReaderStreams(reader, self._views, self._clock)
+        streams = ReaderStreams(reader, self._views, self._clock, self._matching)
         self._streams[reader] = streams
         self._owned.add(reader)
         for instrument in self._instruments:
             self._stream(instrument, reader, streams)
         reader._set_collect_callback(self._collect)
+        if self._is_observed and isinstance(reader, MetricReader):
+            kind = reader.component_type or type(reader).__qualname__
+            reader.own = observe(None, self, kind)
 
     def _collect(self, reader: Any, timeout_millis: float = 10_000) -> Collected | None:
         with self._lock:
@@ -208,7 +221,8 @@ class MeterProvider(api.MeterProvider):
         storages = streams.add(instrument)
         instrument._storages[reader] = storages
         if isinstance(instrument, _Observed) and storages:
-            streams.observe(instrument, self._targets(instrument, storages))
+            reservoirs = instrument._reservoirs[reader]
+            streams.observe(instrument, self._targets(instrument, storages, reservoirs))
 
     def _bind(self, instrument: Any) -> None:
         if isinstance(instrument, _Observed):
@@ -217,12 +231,16 @@ class MeterProvider(api.MeterProvider):
         if not storages or not instrument._enabled or self._shutdown:
             instrument._bind(None)
             return
-        instrument._bind(self._targets(instrument, storages))
+        reservoirs = [one for found in instrument._reservoirs.values() for one in found]
+        instrument._bind(self._targets(instrument, storages, reservoirs))
 
-    def _targets(self, instrument: Any, storages: list[Any]) -> MetricTargets:
+    def _targets(
+        self, instrument: Any, storages: list[Any], reservoirs: list[Any]
+    ) -> MetricTargets:
         negative = not isinstance(instrument, api.Counter | api.Histogram)
         refuse = _refusal(instrument.name, type(instrument).__name__.lstrip("_"))
-        return MetricTargets(storages, self._exemplar_filter, negative, self._clock, refuse)
+        exemplars = offering(self._exemplar_filter, reservoirs)
+        return MetricTargets(storages, exemplars, negative, self._clock, refuse)
 
     def _config(self, scope: InstrumentationScope) -> MeterConfig:
         if self._meter_configurator is None:
@@ -251,7 +269,7 @@ class MeterProvider(api.MeterProvider):
         """In the child: locks of threads that are gone, and what tells processes apart."""
         self._lock = threading.RLock()
         for reader, streams in self._streams.items():
-            streams.lock = threading.RLock()
+            streams.after_fork()
             if isinstance(reader, MetricReader):
                 reader._after_fork()
         self._update_resource(process_dependent(self._resource))

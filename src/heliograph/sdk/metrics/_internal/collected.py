@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from heliograph._core import Batch, metrics_of
+from heliograph._core import Batch, encode_metrics, metrics_of
 from heliograph.sdk.metrics._internal import point
 
 if TYPE_CHECKING:
@@ -31,6 +31,19 @@ class Collected(point.MetricsData):
     _resource: Resource
     _scopes: tuple[InstrumentationScope, ...]
     _made: Sequence[point.ResourceMetrics] | None
+
+    error: str = ""
+    """The ``error.type`` of what failed while the rest was collected."""
+
+    @classmethod
+    def of(
+        cls, scopes: Sequence[point.ScopeMetrics], resource: Resource, error: str = ""
+    ) -> Collected:
+        """Return what these objects are."""
+        data = point.MetricsData([point.ResourceMetrics(resource, scopes, resource.schema_url)])
+        made = cls(encode_metrics(data), resource, [scope.scope for scope in scopes])
+        vars(made).update(_made=data.resource_metrics, error=error)
+        return made
 
     @property
     def resource_metrics(self) -> Sequence[point.ResourceMetrics]:

@@ -43,6 +43,7 @@ class _Named:
         self._enabled = True
         self._attributes_advisory: tuple[str, ...] | None = None
         self._storages: dict[Any, list[Any]] = {}
+        self._reservoirs: dict[Any, list[Any]] = {}
 
     def is_enabled(self) -> bool:
         """Return whether a measurement goes anywhere: the meter is enabled, and a reader has a

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry import metrics as api
@@ -21,8 +22,10 @@ from heliograph.sdk.metrics._internal.aggregation import (
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
 from heliograph.sdk.metrics._internal.exemplar.exemplar_reservoir import kept_exemplars
+from heliograph.sdk.metrics._internal.exemplar.foreign import Reservoirs
+from heliograph.sdk.metrics._internal.export.producer import gather
 from heliograph.sdk.metrics._internal.instrument import _Observed, kind_of
-from heliograph.sdk.metrics._internal.view import View
+from heliograph.sdk.metrics._internal.view import Matching, View, streams_of
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.util.instrumentation import InstrumentationScope
 
@@ -48,10 +51,14 @@ class ReaderStreams:
         reader: ours or the official SDK's; its tables say how it wants what.
     """
 
-    def __init__(self, reader: Any, views: Sequence[View], clock: MetricClock) -> None:
+    def __init__(
+        self, reader: Any, views: Sequence[View], clock: MetricClock, matching: Matching
+    ) -> None:
         self.lock = threading.RLock()
         """Held while collecting: what one collection observes is not another's."""
+        self._reader = reader
         self._views = views
+        self._matching = matching
         self._clock = clock
         self._temporality = by_kind(reader._instrument_class_temporality)
         self._aggregation = by_kind(reader._instrument_class_aggregation)
@@ -60,12 +67,15 @@ class ReaderStreams:
         self._scopes: list[InstrumentationScope] = []
         self._observed: list[tuple[_Observed, MetricTargets]] = []
         self._identities: set[tuple[Any, ...]] = set()
+        self._reservoirs: dict[tuple[InstrumentationScope, str], Reservoirs] = {}
+        """Of streams whose reservoirs are of others' classes, by scope and name."""
 
     def add(self, instrument: Any) -> list[MetricStorage]:
         """Make the storages of a new instrument."""
         matching = [view for view in self._views if self._applies(view, instrument)]
         storages = []
-        for view in matching or [_EVERYTHING]:
+        instrument._reservoirs[self._reader] = []
+        for view in streams_of(matching, instrument.name, self._matching) or [_EVERYTHING]:
             storage = self._storage(view, instrument)
             if storage is not None:
                 storages.append(storage)
@@ -90,10 +100,34 @@ class ReaderStreams:
             now = self._clock.now()
             schema_url = resource.schema_url or ""
             found = self._native.collect(resource.attributes, schema_url, now)
-        if found is None:
-            return None
-        batch, numbers = found
-        return Collected(batch, resource, [self._scopes[number] for number in numbers])
+        collected = None
+        if found is not None:
+            batch, numbers = found
+            collected = Collected(batch, resource, [self._scopes[number] for number in numbers])
+            if self._reservoirs:
+                collected = self._with_exemplars(collected, resource)
+        producers = getattr(self._reader, "_metric_producers", ())
+        wanted = getattr(self._reader, "_metric_filter", None)
+        if not producers and wanted is None:
+            return collected
+        return gather(collected, resource, producers, wanted, deadline)
+
+    def _with_exemplars(self, collected: Collected, resource: Resource) -> Collected:
+        """Return the same with what reservoirs of others' classes kept."""
+        scopes = []
+        for scope in collected.resource_metrics[0].scope_metrics:
+            metrics = []
+            for metric in scope.metrics:
+                reservoirs = self._reservoirs.get((scope.scope, metric.name))
+                metrics.append(metric if reservoirs is None else reservoirs.put_into(metric))
+            scopes.append(replace(scope, metrics=metrics))
+        return Collected.of(scopes, resource)
+
+    def after_fork(self) -> None:
+        """Begin again in the child, where the parent's other threads are not."""
+        self.lock = threading.RLock()
+        for reservoirs in self._reservoirs.values():
+            reservoirs.after_fork()
 
     def _observe(self, deadline: float, timeout_millis: float) -> None:
         for instrument, targets in list(self._observed):
@@ -134,10 +168,22 @@ class ReaderStreams:
             only = instrument._attributes_advisory
         name = view._name or instrument.name
         self._warn_of_conflict(instrument, name, settings["kind"])
+        kept = self._exemplars(view, settings)
+        if not isinstance(kept, int):
+            reservoirs = Reservoirs(
+                kept,
+                None if only is None else frozenset(only),
+                None if excluded is None else frozenset(excluded),
+                limit=limit,
+                delta=temporality == AggregationTemporality.DELTA,
+            )
+            self._reservoirs[instrument.instrumentation_scope, name] = reservoirs
+            instrument._reservoirs[self._reader].append(reservoirs)
+            kept = settings["exemplars"]
         return MetricStorage(
             {
                 **settings,
-                "exemplars": self._exemplars(view, settings),
+                "exemplars": kept,
                 "name": name,
                 "description": view._description or instrument.description,
                 "unit": instrument.unit,
@@ -150,18 +196,20 @@ class ReaderStreams:
             self._clock,
         )
 
-    def _exemplars(self, view: View, settings: Mapping[str, Any]) -> int:
-        """Return how many exemplars a series keeps, 0 for one of each bucket."""
+    def _exemplars(self, view: View, settings: Mapping[str, Any]) -> int | Callable[[], Any]:
+        """Return how many exemplars a series keeps, 0 for one of each bucket; or what makes a
+        reservoir of a class that the core does not have."""
         own: int = settings["exemplars"]
         factory = view._exemplar_reservoir_factory
         if factory is None or factory.__module__.startswith("opentelemetry.sdk."):
             return own
         builder = factory(KINDS[settings["kind"]])
-        wanted = kept_exemplars(builder(boundaries=settings["bounds"], size=own or 1))
-        if wanted is None:
-            _logger.warning("A reservoir of the class that %s makes is not supported.", builder)
-            return own
-        return wanted
+
+        def make() -> Any:
+            return builder(boundaries=settings["bounds"], size=own or 1)
+
+        wanted = kept_exemplars(make())
+        return make if wanted is None else wanted
 
     def _warn_of_conflict(self, instrument: Any, name: str, kind: str) -> None:
         identity = (instrument.instrumentation_scope, name.lower())

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from opentelemetry.metrics import Instrument
 
-from heliograph.sdk.metrics._internal.aggregation import Aggregation, DefaultAggregation
+from heliograph.sdk.metrics._internal.aggregation import (
+    Aggregation,
+    DefaultAggregation,
+    is_default,
+)
 
 if TYPE_CHECKING:
     from heliograph.sdk.util.instrumentation import InstrumentationScope
+
+
+Matching = Literal["independent", "composable"]
+"""What several views make of one instrument."""
 
 
 class View:
@@ -25,9 +33,10 @@ class View:
         name, description: of the stream, in place of the instrument's.
         attribute_keys: the only keys that are kept; what else there is may go into exemplars.
         aggregation: how to aggregate; the reader's choice when not given.
-        exemplar_reservoir_factory: given a class of aggregation, returns what makes its reservoirs:
-            one of the two classes that there are; those that the specification names for the
-            aggregation when not given.
+        exemplar_reservoir_factory: given a class of aggregation, returns what makes its reservoirs,
+            called with ``boundaries`` and ``size``; those that the specification names for the
+            aggregation when not given. With a class that is not of the SDK, each measurement asks
+            Python.
         aggregation_cardinality_limit: attribute sets beyond so many share one series.
         excluded_attribute_keys: keys that are removed; not together with ``attribute_keys``.
 
@@ -107,3 +116,48 @@ def check_limit(what: str, limit: object) -> None:
         return
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ValueError(f"{what} must be a positive integer, got {limit!r}")
+
+
+def check_matching(mode: str) -> Matching:
+    """Return a matching mode. Raises: ValueError when it is none."""
+    if mode not in get_args(Matching):
+        raise ValueError(f"view_matching_mode is {mode!r}, none of {', '.join(get_args(Matching))}")
+    return cast(Matching, mode)
+
+
+def streams_of(matching: Sequence[View], name: str, mode: Matching) -> Sequence[View]:
+    """Return a view for each stream that the views that match an instrument of this name make.
+
+    Spec: Metrics SDK, Measurement processing.
+    """
+    if mode == "independent":
+        return matching
+    renamed = [view._name for view in matching if view._name not in (None, name)]
+    names: list[str | None] = list(dict.fromkeys(renamed)) or ([None] if matching else [])
+    return [
+        _composed([view for view in matching if view._name in (None, name, other)], other)
+        for other in names
+    ]
+
+
+def _composed(views: Sequence[View], name: str | None) -> View:
+    """Return what views say together of the stream of a name; the last one that says it counts."""
+    made = View(instrument_name="*")
+    made._name = name
+    for view in views:
+        made._description = view._description or made._description
+        if not is_default(view._aggregation):
+            made._aggregation = view._aggregation
+        if view._exemplar_reservoir_factory is not None:
+            made._exemplar_reservoir_factory = view._exemplar_reservoir_factory
+        if view._aggregation_cardinality_limit is not None:
+            made._aggregation_cardinality_limit = view._aggregation_cardinality_limit
+    only = [set(view._attribute_keys) for view in views if view._attribute_keys is not None]
+    excluded: set[str] = set()
+    for view in views:
+        excluded |= set(getattr(view, "_excluded_attribute_keys", None) or ())
+    if only:
+        made._attribute_keys = set.intersection(*only) - excluded
+    elif excluded:
+        made._excluded_attribute_keys = excluded
+    return made

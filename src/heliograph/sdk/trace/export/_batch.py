@@ -27,6 +27,8 @@ class BatchSpanProcessor(Batching, SpanProcessor):
         schedule_delay_millis: the longest time between exports; ``OTEL_BSP_SCHEDULE_DELAY``, 5000.
         max_export_batch_size: spans of a batch; ``OTEL_BSP_MAX_EXPORT_BATCH_SIZE``, 512.
         export_timeout_millis: the longest time for one export; ``OTEL_BSP_EXPORT_TIMEOUT``, 30000.
+        meter_provider: where metrics about this processor go; the global one where
+            ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
         max_queue_bytes: bytes of spans that may wait.
         when_full: what happens to a span that finds no room: it is dropped, the oldest batch is, or
             the program waits for up to ``block_millis`` and then drops it. Dropped spans are
@@ -38,6 +40,7 @@ class BatchSpanProcessor(Batching, SpanProcessor):
 
     _signal = Signal.TRACES
     _items = "spans"
+    _thing = "span"
     _variables = "OTEL_BSP"
     _delay_millis = 5000
     _direct_class: ClassVar[type[BatchSpanProcessor]]
@@ -65,6 +68,7 @@ class BatchSpanProcessor(Batching, SpanProcessor):
             max_queue_bytes=max_queue_bytes,
             when_full=when_full,
             block_millis=block_millis,
+            meter_provider=meter_provider,
         )
 
     def on_end(self, span: ReadableSpan) -> None:

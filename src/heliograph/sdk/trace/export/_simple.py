@@ -45,13 +45,14 @@ class SimpleSpanProcessor(Simple, SpanProcessor):
     Spec: Tracing SDK, Simple processor.
     """
 
+    _thing = "span"
     _items = "spans"
 
     def __init__(
         self, span_exporter: SpanExporter, *, meter_provider: MeterProvider | None = None
     ) -> None:
         self.span_exporter = span_exporter
-        super().__init__(span_exporter)
+        super().__init__(span_exporter, meter_provider)
 
     def on_end(self, span: ReadableSpan) -> None:
         if not self._is_shut_down and span.context and span.context.trace_flags.sampled:

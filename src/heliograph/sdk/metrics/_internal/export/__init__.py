@@ -3,6 +3,12 @@
 from heliograph.sdk.metrics._internal.export.console import ConsoleMetricExporter
 from heliograph.sdk.metrics._internal.export.exporter import MetricExporter, MetricExportResult
 from heliograph.sdk.metrics._internal.export.periodic import PeriodicExportingMetricReader
+from heliograph.sdk.metrics._internal.export.producer import (
+    MetricFilter,
+    MetricFilterResult,
+    MetricKind,
+    MetricProducer,
+)
 from heliograph.sdk.metrics._internal.export.reader import (
     CardinalityLimits,
     InMemoryMetricReader,
@@ -19,6 +25,10 @@ __all__ = [
     "ManualReader",
     "MetricExportResult",
     "MetricExporter",
+    "MetricFilter",
+    "MetricFilterResult",
+    "MetricKind",
+    "MetricProducer",
     "MetricReader",
     "PeriodicExportingMetricReader",
 ]

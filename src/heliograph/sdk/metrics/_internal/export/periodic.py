@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from opentelemetry import context
@@ -16,6 +16,7 @@ from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
 from heliograph.sdk.metrics._internal.export._split import split
+from heliograph.sdk.metrics._internal.export.producer import MetricFilter, MetricProducer
 from heliograph.sdk.metrics._internal.export.reader import CardinalityLimits, MetricReader
 from heliograph.sdk.metrics._internal.point import MetricsData
 from heliograph.sdk.metrics._internal.view import check_limit
@@ -35,10 +36,13 @@ class PeriodicExportingMetricReader(MetricReader):
         cardinality_limits: by class of instrument, as for every reader.
         max_export_batch_size: the most points of an export; a larger collection is several exports
             one after the other, within the one timeout. No bound when not given.
+        metric_producers, metric_filter: as for every reader.
 
     Raises: ValueError when the interval or the size is not above zero.
     Spec: Metrics SDK, Periodic exporting MetricReader.
     """
+
+    component_type = "periodic_metric_reader"
 
     def __init__(
         self,
@@ -48,12 +52,16 @@ class PeriodicExportingMetricReader(MetricReader):
         cardinality_limits: CardinalityLimits | None = None,
         *,
         max_export_batch_size: int | None = None,
+        metric_producers: Sequence[MetricProducer] = (),
+        metric_filter: MetricFilter | None = None,
     ) -> None:
         check_limit("max_export_batch_size", max_export_batch_size)
         super().__init__(
             getattr(exporter, "_preferred_temporality", None),
             getattr(exporter, "_preferred_aggregation", None),
             cardinality_limits,
+            metric_producers=metric_producers,
+            metric_filter=metric_filter,
         )
         interval = _millis("OTEL_METRIC_EXPORT_INTERVAL", export_interval_millis, 60_000)
         if not interval > 0:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
+from heliograph.sdk._self_metrics import COLLECTION, UNOBSERVED, Component
 from heliograph.sdk.metrics._internal.aggregation import (
     Aggregation,
     AggregationTemporality,
     DefaultAggregation,
 )
 from heliograph.sdk.metrics._internal.collected import Collected
+from heliograph.sdk.metrics._internal.export.producer import MetricFilter, MetricProducer
 from heliograph.sdk.metrics._internal.instrument import KINDS, kind_of
 from heliograph.sdk.metrics._internal.point import MetricsData
 from heliograph.sdk.metrics._internal.streams import DEFAULT_LIMIT
@@ -35,19 +38,32 @@ class MetricReader(ABC):
         cardinality_limits: by class of instrument, the most attribute sets of a stream; 2000 for
             those not in it. A view that names a limit has its way. Attribute sets beyond the limit
             share one series, with the attribute ``otel.metric.overflow``.
+        metric_producers: asked for metrics from elsewhere at each collection.
+        metric_filter: which metrics and points are collected; all when not given. With either the
+            metrics are made into objects at each collection.
 
     Raises: ValueError when a table has what does not belong there.
     Spec: Metrics SDK, MetricReader.
     """
+
+    own: Component = UNOBSERVED
+    """Takes how long collections took."""
+    component_type: ClassVar[str | None] = None
+    """What metrics of the SDK about itself call it; its class's name when not given."""
 
     def __init__(
         self,
         preferred_temporality: Mapping[type, AggregationTemporality] | None = None,
         preferred_aggregation: Mapping[type, Aggregation] | None = None,
         cardinality_limits: CardinalityLimits | None = None,
+        *,
+        metric_producers: Sequence[MetricProducer] = (),
+        metric_filter: MetricFilter | None = None,
         **_official: Any,
     ) -> None:
         self._collect: Callable[..., Any] | None = None
+        self._metric_producers = tuple(metric_producers)
+        self._metric_filter = metric_filter
         for temporality in (preferred_temporality or {}).values():
             if temporality not in (1, 2):
                 raise ValueError(f"Invalid temporality value found {temporality}")
@@ -67,7 +83,16 @@ class MetricReader(ABC):
         if self._collect is None:
             _logger.warning("A MetricReader collects when it belongs to a MeterProvider.")
             return
-        data = self._collect(self, timeout_millis=timeout_millis)
+        began, error = time.monotonic(), {}
+        try:
+            data = self._collect(self, timeout_millis=timeout_millis)
+            if isinstance(data, Collected) and data.error:
+                error = {"error.type": data.error}
+        except Exception as raised:
+            error = {"error.type": type(raised).__qualname__}
+            raise
+        finally:
+            self.own.took(COLLECTION, time.monotonic() - began, error)
         if isinstance(data, Collected):
             data = data.shaped_for(self)
         if data is not None:
@@ -110,8 +135,17 @@ class InMemoryMetricReader(MetricReader):
         preferred_temporality: Mapping[type, AggregationTemporality] | None = None,
         preferred_aggregation: Mapping[type, Aggregation] | None = None,
         cardinality_limits: CardinalityLimits | None = None,
+        *,
+        metric_producers: Sequence[MetricProducer] = (),
+        metric_filter: MetricFilter | None = None,
     ) -> None:
-        super().__init__(preferred_temporality, preferred_aggregation, cardinality_limits)
+        super().__init__(
+            preferred_temporality,
+            preferred_aggregation,
+            cardinality_limits,
+            metric_producers=metric_producers,
+            metric_filter=metric_filter,
+        )
         self._lock = threading.RLock()
         self._received: MetricsData | None = None
 
@@ -143,8 +177,17 @@ class ManualReader(MetricReader):
         preferred_temporality: Mapping[type, AggregationTemporality] | None = None,
         preferred_aggregation: Mapping[type, Aggregation] | None = None,
         cardinality_limits: CardinalityLimits | None = None,
+        *,
+        metric_producers: Sequence[MetricProducer] = (),
+        metric_filter: MetricFilter | None = None,
     ) -> None:
-        super().__init__(preferred_temporality, preferred_aggregation, cardinality_limits)
+        super().__init__(
+            preferred_temporality,
+            preferred_aggregation,
+            cardinality_limits,
+            metric_producers=metric_producers,
+            metric_filter=metric_filter,
+        )
         self._lock = threading.RLock()
         self._received: bytes | None = None
 

@@ -26,3 +26,4 @@ class FileLogExporter(OfLogs):
         self, path: str | os.PathLike[str] | None = None, *, stream: IO[str] | None = None
     ) -> None:
         self._sender = Lines(path, stream)
+        self._observe("file", None)

@@ -35,4 +35,5 @@ class FileMetricExporter(OfMetrics):
         preferred_aggregation: Mapping[type, Any] | None = None,
     ) -> None:
         self._sender = Lines(path, stream)
+        self._observe("file", None)
         self._prefer(preferred_temporality, preferred_aggregation)
