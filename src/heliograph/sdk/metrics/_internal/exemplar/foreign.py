@@ -38,7 +38,7 @@ def key_of(attributes: Mapping[str, Any] | None) -> Key:
 def _value(value: Any) -> tuple[str, str]:
     for kind in (bool, int, float, str, bytes):
         if isinstance(value, kind):
-            return kind.__name__, kind.__repr__(value)  # type: ignore[arg-type]
+            return kind.__name__, kind.__repr__(value)
     if isinstance(value, Mapping):
         return "mapping", repr(sorted(key_of(value)))
     try:

@@ -18,6 +18,7 @@ from heliograph.sdk.util.instrumentation import InstrumentationScope
 _logger = logging.getLogger(__name__)
 
 MetricKind = Literal["Sum", "Gauge", "Histogram", "ExponentialHistogram"]
+"""What the points of a metric are."""
 
 
 class MetricFilterResult(Enum):
@@ -105,7 +106,8 @@ def _passing(scope: ScopeMetrics, wanted: MetricFilter) -> ScopeMetrics:
 
 def _metrics(scope: ScopeMetrics, wanted: MetricFilter) -> Iterator[Any]:
     for metric in scope.metrics:
-        about: Any = (scope.scope, metric.name, type(metric.data).__name__, metric.unit or "")
+        kind: Any = type(metric.data).__name__
+        about = (scope.scope, metric.name, kind, metric.unit or "")
         verdict = wanted.test_metric(*about)
         if verdict is MetricFilterResult.ACCEPT:
             yield metric
