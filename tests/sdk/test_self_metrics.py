@@ -6,6 +6,8 @@ import inspect
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -495,3 +497,39 @@ def test_a_child_counts_from_zero() -> None:
     assert said == repr((1, 0, [(0, {})]))
     [(started, _)] = watched.values("otel.sdk.span.started")
     assert started == 6
+
+
+PROGRAM = """
+from opentelemetry import metrics, trace
+from heliograph.sdk.metrics import MeterProvider
+from heliograph.sdk.metrics.export import InMemoryMetricReader
+from heliograph.sdk.trace import TracerProvider
+from heliograph.sdk.trace.export import SimpleSpanProcessor
+from heliograph.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+before = TracerProvider()
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+after = TracerProvider(meter_provider=metrics.get_meter_provider())
+late = TracerProvider()
+for provider, count in ((before, 1), (after, 10), (late, 100)):
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    for _ in range(count):
+        provider.get_tracer("t").start_span("s").end()
+for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics:
+    print(metric.name, sum(getattr(point, "value", 0) for point in metric.data.data_points))
+"""
+
+
+def test_what_was_made_before_the_global_provider_reports_to_it_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        env={**os.environ, SWITCH: "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    said = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert said["otel.sdk.span.started"] == "111"
+    assert said["otel.sdk.processor.span.processed"] == "111"

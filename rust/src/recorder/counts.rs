@@ -9,11 +9,13 @@ pub struct Counts<const N: usize> {
     numbers: [u64; N],
 }
 
-impl<const N: usize> Counts<N> {
-    pub fn new() -> Self {
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
         Self { generation: fork::generation(), numbers: [0; N] }
     }
+}
 
+impl<const N: usize> Counts<N> {
     #[inline]
     pub fn add(&mut self, at: usize) {
         self.refresh();
@@ -28,7 +30,7 @@ impl<const N: usize> Counts<N> {
     #[inline]
     fn refresh(&mut self) {
         if self.generation != fork::generation() {
-            *self = Self::new();
+            *self = Self::default();
         }
     }
 }

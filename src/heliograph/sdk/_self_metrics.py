@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from opentelemetry import metrics as api
 
@@ -75,7 +75,8 @@ class Source(Protocol):
 class Observer:
     """The ``otel.sdk.*`` instruments of one meter provider, and what they read."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter_provider: Any) -> None:
+        self._provider = ref(meter_provider)
         self._sources: WeakSet[Any] = WeakSet()
         self._durations: dict[str, Any] = {}
 
@@ -91,7 +92,7 @@ class Observer:
 
     def _callback(self, wanted: str) -> Any:
         def observe(options: api.CallbackOptions) -> Iterator[api.Observation]:
-            for source in list(self._sources):
+            for source in _sources_of(self._provider()):
                 about: Component = source.own
                 for name, value, more in source.own_readings():
                     if name == wanted:
@@ -105,10 +106,25 @@ class Observer:
 
     def record(self, name: str, seconds: float, attributes: Mapping[str, Any]) -> None:
         """Record a duration."""
-        self._durations[name].record(seconds, dict(attributes))
+        duration = self._durations.get(name)
+        if duration is not None:
+            duration.record(seconds, dict(attributes))
 
 
 _observers: WeakKeyDictionary[Any, Observer] = WeakKeyDictionary()
+
+
+def _sources_of(provider: Any) -> Iterator[Any]:
+    """Yield what is reported to a provider. A meter makes an instrument once, so what was told to
+    the stand-in for the global provider and what was told to that one comes from either."""
+    for known, observer in list(_observers.items()):
+        if _real(known) is _real(provider):
+            yield from list(observer._sources)
+
+
+def _real(provider: Any) -> Any:
+    is_stand_in = type(provider).__name__ == "_ProxyMeterProvider"
+    return api.get_meter_provider() if is_stand_in else provider
 
 
 class Component:
@@ -152,7 +168,7 @@ def observe(
         meter_provider = api.get_meter_provider()
     observer = _observers.get(meter_provider)
     if observer is None:
-        observer = _observers.setdefault(meter_provider, Observer())
+        observer = _observers.setdefault(meter_provider, Observer(meter_provider))
         observer.begin(meter_provider.get_meter(SCOPE))
     about: dict[str, Any] = {}
     if kind is not None:

@@ -444,3 +444,23 @@ def test_a_bug_in_the_core_stays_out_of_the_program(caplog: pytest.LogCaptureFix
         for metric in data.resource_metrics[0].scope_metrics[0].metrics
     }
     assert found == {"counter": [10], "observed": [7]}
+
+
+def test_bound_instruments() -> None:
+    program = Program()
+    attributes = {"a": 1}
+    counter = program.meter.create_counter("counter").bind(attributes)  # type: ignore[attr-defined]
+    level = program.meter.create_up_down_counter("level").bind()  # type: ignore[attr-defined]
+    gauge = program.meter.create_gauge("gauge").bind(attributes)  # type: ignore[attr-defined]
+    waits = program.meter.create_histogram("waits").bind(attributes)  # type: ignore[attr-defined]
+    attributes["a"] = 2
+    counter.add(3)
+    counter.add(4)
+    level.add(-1)
+    gauge.set(5)
+    waits.record(6)
+    found = {name: metric.data.data_points for name, metric in program.metrics().items()}
+    assert [(point.value, point.attributes) for point in found["counter"]] == [(7, {"a": 1})]
+    assert [(point.value, point.attributes) for point in found["level"]] == [(-1, {})]
+    assert [(point.value, point.attributes) for point in found["gauge"]] == [(5, {"a": 1})]
+    assert [(point.sum, point.attributes) for point in found["waits"]] == [(6, {"a": 1})]

@@ -36,7 +36,7 @@ pub struct PyLogRoute {
 impl PyLogRoute {
     #[new]
     fn new() -> Self {
-        Self { queues: Held::new(Some(Vec::new())), counts: Held::new(Counts::new()) }
+        Self { queues: Held::new(Some(Vec::new())), counts: Held::new(Counts::default()) }
     }
 
     /// Send records to these queues; with None nothing is taken here.

@@ -428,7 +428,7 @@ fn fenced(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
 impl PyRoute {
     #[new]
     fn new() -> Self {
-        Self { ways: Held::new(Ways::default()), counts: Held::new(Counts::new()) }
+        Self { ways: Held::new(Ways::default()), counts: Held::new(Counts::default()) }
     }
 
     /// How many spans were started in this process, by sampling result (dropped, recorded, sampled)

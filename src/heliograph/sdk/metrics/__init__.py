@@ -18,6 +18,9 @@ from heliograph.sdk.metrics._internal.exemplar import (
     TraceBasedExemplarFilter,
 )
 from heliograph.sdk.metrics._internal.instrument import (
+    BoundCounter,
+    BoundGauge,
+    BoundHistogram,
     Counter,
     Histogram,
     ObservableCounter,
@@ -31,6 +34,9 @@ __all__ = [
     "AlignedHistogramBucketExemplarReservoir",
     "AlwaysOffExemplarFilter",
     "AlwaysOnExemplarFilter",
+    "BoundCounter",
+    "BoundGauge",
+    "BoundHistogram",
     "Counter",
     "Exemplar",
     "ExemplarFilter",

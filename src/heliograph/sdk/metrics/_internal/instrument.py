@@ -8,7 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from opentelemetry import metrics as api
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.util.types import Attributes
 
 from heliograph._core import MetricAdder, MetricRecorder, MetricSetter
 from heliograph.sdk.util.instrumentation import InstrumentationScope
@@ -60,9 +62,17 @@ class _Named:
 class Counter(_Named, MetricAdder, api.Counter):
     """A sum that only grows."""
 
+    def bind(self, attributes: Attributes = None) -> BoundCounter:
+        """Return what adds with these attributes. Spec: Metrics API, Bind."""
+        return BoundCounter(self, attributes)
+
 
 class UpDownCounter(_Named, MetricAdder, api.UpDownCounter):
     """A sum that grows and shrinks."""
+
+    def bind(self, attributes: Attributes = None) -> BoundCounter:
+        """Return what adds with these attributes. Spec: Metrics API, Bind."""
+        return BoundCounter(self, attributes)
 
 
 class Histogram(_Named, MetricRecorder, api.Histogram):
@@ -70,9 +80,49 @@ class Histogram(_Named, MetricRecorder, api.Histogram):
 
     _boundaries_advisory: Sequence[float] | None = None
 
+    def bind(self, attributes: Attributes = None) -> BoundHistogram:
+        """Return what records with these attributes. Spec: Metrics API, Bind."""
+        return BoundHistogram(self, attributes)
+
 
 class Gauge(_Named, MetricSetter, api._Gauge):
     """A value of which only the last counts."""
+
+    def bind(self, attributes: Attributes = None) -> BoundGauge:
+        """Return what sets with these attributes. Spec: Metrics API, Bind."""
+        return BoundGauge(self, attributes)
+
+
+class _Bound:
+    """An instrument with attributes, which are copied: what is changed later is not seen."""
+
+    def __init__(self, instrument: Any, attributes: Attributes) -> None:
+        self._instrument = instrument
+        self._attributes = dict(attributes or {})
+
+
+class BoundCounter(_Bound):
+    """A counter with attributes."""
+
+    def add(self, amount: float, context: Context | None = None) -> None:
+        """Add to the sum of these attributes."""
+        self._instrument.add(amount, self._attributes, context)
+
+
+class BoundHistogram(_Bound):
+    """A histogram with attributes."""
+
+    def record(self, amount: float, context: Context | None = None) -> None:
+        """Record a value with these attributes."""
+        self._instrument.record(amount, self._attributes, context)
+
+
+class BoundGauge(_Bound):
+    """A gauge with attributes."""
+
+    def set(self, amount: float, context: Context | None = None) -> None:
+        """Set the value of these attributes."""
+        self._instrument.set(amount, self._attributes, context)
 
 
 class _Observed(_Named):
