@@ -358,19 +358,24 @@ def test_an_exporter_over_grpc_counts_what_it_sent_and_how_long_that_took(
 
 def test_what_is_on_its_way_is_inflight(http: HttpBackend) -> None:
     watched, seen = Watched(), []
-    exporter = OTLPLogExporter(f"http://127.0.0.1:{http.port}/", meter_provider=watched.meters)
+    exporter = OTLPLogExporter(
+        f"http://127.0.0.1:{http.port}/",
+        meter_provider=watched.meters,
+        max_concurrent_requests=1,
+    )
 
     def answer(request: Any) -> Answer:
         seen.append(watched.values("otel.sdk.exporter.log.inflight"))
         return Answer(200)
 
     http.answer = answer
-    processor = BatchLogRecordProcessor(exporter)
-    fill_logs(processor, 5)
+    processor = BatchLogRecordProcessor(exporter, max_export_batch_size=5)
+    processor._worker.wake = lambda reason: None  # type: ignore[method-assign]
+    fill_logs(processor, 10)
     assert processor.force_flush(10_000)
-    assert seen == [[(5, {})]]
+    assert seen == [[(5, {})], [(5, {})]]
     assert watched.values("otel.sdk.exporter.log.inflight") == [(0, {})]
-    assert watched.values("otel.sdk.exporter.log.exported") == [(5, {})]
+    assert watched.values("otel.sdk.exporter.log.exported") == [(10, {})]
 
 
 def test_files_count_too(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
