@@ -66,7 +66,7 @@ def test_a_program_of_a_user_is_right_in_strict_mypy_and_a_wrong_one_is_not(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )  # fmt: skip
     complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
