@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs others life interop interop-peers bench soak fuzz
+.PHONY: up test check build lock fmt docs others life instrument interop interop-peers bench soak fuzz
 SECONDS ?= 60
 .DEFAULT_GOAL := build
 
@@ -40,6 +40,10 @@ others: build ## the test suites of other packages on our SDK, without opentelem
 
 life: build ## servers with workers, each a real one: what is recorded arrives when they end
 	$(BIN)/pytest -n 2 -m slow tests/life
+
+instrument: build ## real libraries, servers and brokers below `heliograph run`
+	@python3 tests/interop/peers/install.py nodeclient kafka ferretdb || true
+	$(BIN)/pytest -m slow tests/instrument
 
 interop-peers: ## install the real peers that are missing, and say which could not be had
 	@python3 tests/interop/peers/install.py || true

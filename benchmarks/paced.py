@@ -14,7 +14,7 @@ class Connection:
     """One connection that stays open."""
 
     def __init__(self, port: int) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
 
     def get(self, path: str) -> None:
         """Ask and read the answer. Raises: RuntimeError unless it is 200."""

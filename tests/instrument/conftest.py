@@ -58,10 +58,13 @@ class Backend:
             for item in scope[key]
         ]
 
-    def wait(self, signal: str, enough: Callable[[list[Any]], bool] = bool) -> list[dict[str, Any]]:
-        end = time.monotonic() + 15
+    def wait(
+        self, signal: str, enough: Callable[[list[Any]], bool] = bool, patience: float = 15
+    ) -> list[dict[str, Any]]:
+        end = time.monotonic() + patience
         while not enough(found := self.items(signal)):
-            assert time.monotonic() < end, f"only {len(found)} {signal} arrived: {found}"
+            names = [item.get("name") or item.get("body") for item in found]
+            assert time.monotonic() < end, f"only these {signal} arrived: {names}"
             time.sleep(0.05)
         return found
 

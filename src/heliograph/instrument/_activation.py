@@ -23,6 +23,10 @@ CHOSEN = "HELIOGRAPH_CONTRIB_INSTRUMENTATIONS"
 REPORT = "HELIOGRAPH_REPORT"
 """A file to which what became of the instrumentations is written at exit; for the doctor."""
 
+FOUNDATIONS = ("wrapt", "opentelemetry.instrumentation.instrumentor")
+"""What every instrumentation of contrib's is made with. They import libraries that are themselves
+instrumented, asyncio among them; so none of contrib's can begin while these are being imported."""
+
 OURS = {"logging"}
 """Contrib's instrumentations whose work the SDK itself does."""
 
@@ -39,6 +43,10 @@ class Activation:
         self._hook = hook
         self._lock = threading.RLock()
         self.states: dict[str, str] = {}
+        self._unfinished = set(FOUNDATIONS)
+        self._later: list[Callable[[], None]] = []
+        for name in FOUNDATIONS:
+            hook.when_imported(name, partial(self._founded, name))
 
     def watch(self, found: list[Entry]) -> None:
         """Wait for the libraries of our instrumentations and of these; load the unknown ones."""
@@ -66,6 +74,9 @@ class Activation:
         self.states[name] = "its library is not imported"
 
         def act(module: ModuleType | None) -> None:
+            if not self._unfinished.isdisjoint(sys.modules):
+                self._later.append(partial(act, module))
+                return
             with self._lock:
                 if name in done:
                     return
@@ -86,6 +97,11 @@ class Activation:
             self._hook.when_imported(module, act)
         if not modules:
             act(None)
+
+    def _founded(self, name: str, _module: ModuleType) -> None:
+        self._unfinished.discard(name)
+        while self._later and self._unfinished.isdisjoint(sys.modules):
+            self._later.pop(0)()
 
     def report(self) -> None:
         """Write the states, as one line of JSON, to the file of `REPORT`."""

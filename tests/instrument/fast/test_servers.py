@@ -2,14 +2,17 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.trace import SpanKind, StatusCode
 
+from heliograph.instrument.fast import _wsgi
 from heliograph.instrument.fast._adopt import adopt
 
 from .conftest import Recorded, attributes
@@ -403,3 +406,34 @@ def test_fastapi_and_starlette_do_not_count_mounts_twice(recorded: Recorded) -> 
     asgi(application)("/sub/deep/4")
     (span,) = recorded.spans()
     assert span.name == "GET /sub/deep/{y}"
+
+
+def test_werkzeugs_own_server_says_ports_as_numbers(recorded: Recorded) -> None:
+    import flask
+    from werkzeug.serving import make_server
+
+    recorded.instrument("flask", flask)
+    application = flask.Flask("shop")
+    application.add_url_rule("/", "root", lambda: "ok")
+    server = make_server("127.0.0.1", 0, application)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    with urlopen(f"http://127.0.0.1:{server.server_port}/") as answer:
+        assert answer.read() == b"ok"
+    thread.join()
+    server.server_close()
+    (span,) = recorded.spans()
+    assert isinstance(attributes(span)["network.peer.port"], int)
+
+
+def test_a_request_that_cannot_be_recorded_is_served(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flask
+
+    ask = flask_application()
+    recorded.instrument("flask", flask)
+    monkeypatch.setattr(_wsgi, "_attributes", lambda *_: {}["nothing"])
+    assert [ask("/items/1"), ask("/items/1")] == [200, 200]
+    assert recorded.spans() == []
+    assert len(caplog.records) == 1

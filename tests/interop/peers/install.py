@@ -115,6 +115,17 @@ def javaclient(folder: Path) -> None:
     run("javac", "-d", folder, HERE / "javaclient" / "App.java")
 
 
+def kafka(folder: Path) -> None:
+    shutil.copy(HERE / "kafka" / "pom.xml", folder)
+    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    run("mvn", "-q", "-B", copy, f"-DoutputDirectory={folder / 'lib'}", cwd=folder)
+
+
+def ferretdb(folder: Path) -> None:
+    module = f"github.com/FerretDB/FerretDB/cmd/ferretdb@v{PEERS['ferretdb'].version}"
+    run("env", f"GOBIN={folder}", "go", "install", module)
+
+
 def python_packages(*requirements: str) -> Callable[[Path], None]:
     """A virtual environment of its own; its interpreter is ``bin/python``."""
 
@@ -160,6 +171,8 @@ PEERS = {
             go_program("github.com/jaegertracing/jaeger@v1.76.0", "cmd/all-in-one"),
             ("go",),
         ),
+        Peer("kafka", "3.9.1", kafka, ("java", "mvn")),
+        Peer("ferretdb", "1.24.2", ferretdb, ("go",)),
         Peer("loki", "3.7.8", go_program("github.com/grafana/loki/v3@v3.7.8", "cmd/loki"), ("go",)),
     )
 }

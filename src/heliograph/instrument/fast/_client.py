@@ -25,7 +25,7 @@ from heliograph.instrument.fast._http import (
     public_url,
     url_filter,
 )
-from heliograph.instrument.fast._patch import Settings
+from heliograph.instrument.fast._patch import Settings, fenced
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -53,6 +53,7 @@ class Client:
         self.request_headers = Headers("CLIENT_REQUEST", "http.request.header")
         self.response_headers = Headers("CLIENT_RESPONSE", "http.response.header")
 
+    @fenced
     def begin(self, method: str, url: str, headers: Iterable[tuple[str, str]]) -> "Request | None":
         """Begin a request, or return None where it is not to be recorded."""
         if http_suppressed(get_current()):

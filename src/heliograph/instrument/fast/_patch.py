@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+Given = ParamSpec("Given")
+Begun = TypeVar("Begun")
 Hook = Callable[..., None]
 
 MARK = "_heliograph_original"
@@ -63,6 +66,32 @@ class Patches:
             self._undo.pop()()
 
 
+def fenced(begin: Callable[Given, Begun | None]) -> Callable[Given, Begun | None]:
+    """Have what begins a record return None where it fails: the program goes on without one.
+
+    The first failure is logged.
+    """
+    failed: list[Exception] = []
+
+    @wraps(begin)
+    def call(*arguments: Given.args, **options: Given.kwargs) -> Begun | None:
+        try:
+            return begin(*arguments, **options)
+        except Exception as error:
+            if not failed:
+                failed.append(error)
+                _warn("heliograph records less here: %s failed", begin.__qualname__)
+            return None
+
+    return call
+
+
+def _warn(text: str, *arguments: object) -> None:
+    import logging  # noqa: PLC0415 - only for an exception's sake
+
+    logging.getLogger("heliograph.instrument").warning(text, *arguments, exc_info=True)
+
+
 def told(hook: Hook | None, *arguments: object) -> None:
     """Tell a user's hook; what it raises is logged and goes no further."""
     if hook is None:
@@ -70,8 +99,4 @@ def told(hook: Hook | None, *arguments: object) -> None:
     try:
         hook(*arguments)
     except Exception:
-        import logging  # noqa: PLC0415 - only for the exception's sake
-
-        logging.getLogger("heliograph.instrument").warning(
-            "the hook %r raised", hook, exc_info=True
-        )
+        _warn("the hook %r raised", hook)

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from heliograph._core import VERSION
 from heliograph.instrument.fast._context import suppressed
 from heliograph.instrument.fast._http import SCHEMA, error_name
-from heliograph.instrument.fast._patch import Settings
+from heliograph.instrument.fast._patch import Settings, fenced
 
 BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 """Bounds of the durations, in seconds."""
@@ -113,6 +113,7 @@ class Database:
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
 
+    @fenced
     def begin(
         self, place: dict[str, Any], statement: Any, *, batch: int | None = None
     ) -> "Statement | None":

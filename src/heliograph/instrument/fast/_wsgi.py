@@ -6,6 +6,7 @@ from typing import Any
 from opentelemetry import trace
 
 from heliograph.instrument.fast._http import place, public_query
+from heliograph.instrument.fast._patch import fenced
 from heliograph.instrument.fast._server import Exchange, Server, current
 
 KEY = "heliograph.exchange"
@@ -15,6 +16,7 @@ Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
+@fenced
 def begin(server: Server, environ: Environ) -> Exchange | None:
     """Begin a request, or return None where it is not to be recorded."""
     context = current(server)
@@ -145,8 +147,11 @@ class Streamed:
             self._exchange.end()
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+def _number(given: str | int | None) -> int | None:
+    """Read a port; Werkzeug's server says the peer's as a number."""
+    if isinstance(given, str):
+        return int(given) if given.isdigit() else None
+    return given
 
 
 def _headers(environ: Environ) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from heliograph.instrument.fast._patch import Patches, Settings
+from heliograph.instrument.fast._patch import Patches, Settings, fenced
 from heliograph.instrument.fast._sql import Database
 
 
@@ -56,6 +56,7 @@ def instrument(psycopg: Any, settings: Settings) -> Patches:
     return patches
 
 
+@fenced
 def _begin(database: Database, cursor: Any, query: Any, many: bool, more: tuple[Any, ...]) -> Any:
     connection = cursor.connection
     if not isinstance(query, (str, bytes)) and hasattr(query, "as_string"):

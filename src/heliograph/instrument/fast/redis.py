@@ -5,16 +5,18 @@ Values are not shown. What Celery and kombu say to a broker makes no spans.
 Hooks: ``request_hook(span, client, args, kwargs)``, ``response_hook(span, client, response)``.
 """
 
+import sys
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from heliograph.instrument.fast._patch import Patches, Settings, told
+from heliograph.instrument.fast._patch import Patches, Settings, fenced, told
 from heliograph.instrument.fast._sql import Database, Described, Statement
 
 _PLACE = "_heliograph_place"
 _LONGEST_TEXT = 1000
 _BROKER = "kombu."
+_OWN = ("redis.", "heliograph.")
 _CLUSTER = {"db.system.name": "redis"}
 
 
@@ -31,7 +33,26 @@ def instrument(redis: Any, settings: Settings) -> Patches:
     for owner in (asynchronous.Redis, async_clusters.RedisCluster):
         patches.replace(owner, "execute_command", commands.awaited)
     patches.replace(asynchronous.Pipeline, "execute", commands.awaited_pipeline)
+    patches.replace(import_module("redis.connection").ConnectionPool, "__init__", _made)
     return patches
+
+
+def _made(original: Any) -> Any:
+    """Mark the pools that kombu makes for its transport."""
+
+    def call(self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        frame = sys._getframe(1)
+        while frame.f_back is not None and _module(frame).startswith(_OWN):
+            frame = frame.f_back
+        if _module(frame).startswith(_BROKER):
+            setattr(self, _PLACE, None)
+
+    return call
+
+
+def _module(frame: Any) -> str:
+    return str(frame.f_globals.get("__name__", ""))
 
 
 class _Commands:
@@ -40,6 +61,7 @@ class _Commands:
         self._asked = settings.hooks.get("request_hook")
         self._answered = settings.hooks.get("response_hook")
 
+    @fenced
     def _begin(self, client: Any, what: Described, batch: int | None = None) -> Any:
         place = _place(client)
         return None if place is None else self._database.begin_described(place, what, batch)
@@ -138,8 +160,7 @@ def _place(client: Any) -> dict[str, Any] | None:
     if hasattr(pool, _PLACE):
         marked: dict[str, Any] | None = getattr(pool, _PLACE)
         return marked
-    broker = getattr(pool, "connection_class", type(None)).__module__.startswith(_BROKER)
-    known = None if broker else _of(pool.connection_kwargs)
+    known = _of(pool.connection_kwargs)
     setattr(pool, _PLACE, known)
     return known
 
