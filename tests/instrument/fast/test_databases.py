@@ -32,6 +32,8 @@ STATEMENTS = [
      "/* hi */ DELETE FROM x.y WHERE z = ? -- bye"),
     ("insert into t select * from u", "INSERT t SELECT u", None, "insert into t select * from u"),
     ("select $$a 'b' $$ from t2", "SELECT t2", "t2", "select ? from t2"),
+    ("copy t (a) from stdin", "COPY t", "t", "copy t (a) from stdin"),
+    ("copy (select a from t) to stdout", "COPY SELECT t", "t", "copy (select a from t) to stdout"),
     ("SELECT 1", "SELECT", None, "SELECT ?"),
     ("", "", None, ""),
 ]  # fmt: skip

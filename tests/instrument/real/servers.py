@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,15 +96,15 @@ def running(
             process.wait()
 
 
-def prepare(*command: str, home: Path, variables: Mapping[str, str] | None = None) -> None:
+def prepare(*command: str, home: Path, unprivileged: bool = False) -> None:
     """Run a command that sets a server up, as the user it will run as."""
     subprocess.run(
         command,
         cwd=home,
         check=True,
         capture_output=True,
-        env=clean_environment(HOME=str(home), **(variables or {})),
-        user=USER if os.geteuid() == 0 else None,
+        env=clean_environment(HOME=str(home)),
+        user=USER if unprivileged and os.geteuid() == 0 else None,
     )
 
 
@@ -122,7 +122,7 @@ def postgres() -> Iterator[int]:
     with folder() as home:
         initdb = program("initdb", "postgresql")
         data = str(home / "data")
-        prepare(initdb, "-D", data, "-A", "trust", "-U", "app", "-N", home=home)
+        prepare(initdb, "-D", data, "-A", "trust", "-U", "app", "-N", home=home, unprivileged=True)
         where = ("-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(home))
         command = [program("postgres", "postgresql"), "-D", data, *where]
         is_ready = [program("pg_isready", "postgresql-client"), "-h", "127.0.0.1", "-p", str(port)]
@@ -194,9 +194,9 @@ def kafka() -> Iterator[int]:
             f"log.dirs={home / 'data'}\noffsets.topic.replication.factor=1\n"
             "offsets.topic.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n"
         )
-        identity = ("-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(settings))
+        identity = ("-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(settings))
         prepare(*java, "kafka.tools.StorageTool", "format", *identity, home=home)
-        with running([*java, "kafka.Kafka", str(settings)], port, home, unprivileged=True):
+        with running([*java, "kafka.Kafka", str(settings)], port, home):
             yield port
 
 

@@ -13,27 +13,28 @@ import pytest
 from instrument.conftest import Backend, free_port, listens
 from instrument.real.environment import HERE, binaries, launched, variables
 from instrument.real.servers import PATIENCE, peer
+from instrument.real.trees import trees
 
 pytestmark = pytest.mark.slow
 
 PROGRAMS = HERE / "programs"
-KINDS = ["", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
-BEHIND = {
-    "back SERVER GET /orders/{number}": {
-        "back CLIENT INSERT orders": {},
-        "back CLIENT SELECT orders": {},
-        "back CLIENT INCRBY": {},
-        "back PRODUCER apply_async/worker.ship": {
-            "worker CONSUMER run/worker.ship": {"worker CLIENT SET": {}},
-        },
-    }
-}
-ALONE = {"front SERVER GET /buy/<int:number>": {"front CLIENT GET": BEHIND}}
-THROUGH_NODE = {
-    "front SERVER GET /buy/<int:number>": {
-        "front CLIENT GET": {"middle SERVER GET": {"middle CLIENT GET": BEHIND}}
-    }
-}
+BEHIND = (
+    "back SERVER GET /orders/{number}",
+    [
+        "back CLIENT INSERT orders",
+        "back CLIENT SELECT orders",
+        "back CLIENT INCRBY",
+        (
+            "back PRODUCER apply_async/worker.ship",
+            [("worker CONSUMER run/worker.ship", ["worker CLIENT SET"])],
+        ),
+    ],
+)
+BETWEEN = ("middle SERVER GET", [("middle CLIENT GET", [BEHIND])])
+
+
+def whole(*inner: object) -> list[object]:
+    return [("front SERVER GET /buy/<int:number>", [("front CLIENT GET", list(inner))])]
 
 
 @pytest.mark.parametrize("node", [False, True], ids=["python alone", "node between"])
@@ -61,12 +62,12 @@ def test_one_request_is_one_tree(
         answer = f"http://127.0.0.1:{ports['front']}/buy/7"
         with urllib.request.urlopen(answer, timeout=PATIENCE) as found:
             assert found.read() == b'{"count":1}'
-        wanted = THROUGH_NODE if node else ALONE
-        backend.wait("spans", lambda found: trees(found) == wanted, PATIENCE)
+        wanted = whole(BETWEEN if node else BEHIND)
+        backend.wait("spans", lambda found: trees(found, services=True) == wanted, PATIENCE)
         backend.wait("logs", lambda found: len(told(found)) == (4 if node else 3), PATIENCE)
         backend.wait("metrics", lambda found: len(exemplars(found)) >= 3, PATIENCE)
     spans = backend.items("spans")
-    assert trees(spans) == wanted
+    assert trees(spans, services=True) == wanted
     (trace,) = {span["traceId"] for span in spans}
     names = {span["spanId"]: span["name"] for span in spans}
     records = told(backend.items("logs"))
@@ -150,23 +151,6 @@ def set_up(database: str) -> None:
         " c.execute('drop table if exists orders'); c.execute('create table orders (number int)')"
     )
     subprocess.run([binaries() / "python", "-c", code], check=True)
-
-
-def trees(spans: list[dict[str, Any]]) -> dict[str, Any]:
-    """The spans as trees: ``service kind name`` of each, with what is below it."""
-    known = {span["spanId"] for span in spans}
-
-    def below(parent: str | None) -> dict[str, Any]:
-        return {
-            f"{span['resource']['service.name']} {KINDS[span['kind']]} {span['name']}": below(
-                span["spanId"]
-            )
-            for span in spans
-            if (span.get("parentSpanId") or None) == parent
-            or (parent is None and span.get("parentSpanId") not in known)
-        }
-
-    return below(None)
 
 
 def told(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

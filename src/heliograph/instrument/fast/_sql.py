@@ -4,6 +4,7 @@ Spec: semantic conventions, SQL (stable).
 """
 
 import re
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
 from time import perf_counter
@@ -38,10 +39,11 @@ _LITERAL = re.compile(
 )
 _LIST = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
 _WORD = re.compile(r'"[^"]*"|`[^`]*`|\[[^\]]*\]|[^\s(),;]+|\(')
-_TARGETED = {"FROM", "INTO", "UPDATE", "JOIN", "TABLE"}
+_TARGETED = {"FROM", "INTO", "UPDATE", "JOIN", "TABLE", "COPY"}
+_STREAMS = {"STDIN", "STDOUT"}
 _VERBS = {
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "TRUNCATE", "MERGE",
-    "REPLACE",
+    "REPLACE", "COPY",
 }  # fmt: skip
 
 
@@ -71,12 +73,14 @@ def described(statement: str) -> Described:
     expecting = False
     for word in words:
         upper = word.upper()
-        if expecting and upper not in {"IF", "NOT", "EXISTS", "ONLY", "("}:
+        if upper in _STREAMS and operation == "COPY":
+            expecting = False
+        elif expecting and upper not in {"IF", "NOT", "EXISTS", "ONLY", "("}:
             targets.append(word.strip('"`[]'))
             parts.append(targets[-1])
             expecting = False
-        elif upper in _TARGETED and (upper != "UPDATE" or not parts):
-            if upper == "UPDATE":
+        elif upper in _TARGETED and (upper not in {"UPDATE", "COPY"} or not parts):
+            if upper in {"UPDATE", "COPY"}:
                 parts.append(upper)
             expecting = True
         elif upper in _VERBS and (not parts or upper == "SELECT"):
@@ -145,6 +149,10 @@ def _text(statement: Any) -> str:
     return str(statement)
 
 
+NOTHING = nullcontext()
+"""In the place of a statement that is not recorded."""
+
+
 class Statement:
     """One statement that runs; its span is not the current one."""
 
@@ -170,6 +178,12 @@ class Statement:
             attributes={**attributes, **more},
         )
         self._started = perf_counter()
+
+    def __enter__(self) -> "Statement":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.end(None if isinstance(error, GeneratorExit) else error)
 
     def end(self, error: BaseException | None = None) -> None:
         """End span and measurement."""

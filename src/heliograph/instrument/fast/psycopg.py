@@ -1,9 +1,12 @@
-"""psycopg 3: one span a statement, synchronous and asynchronous, also on open connections."""
+"""psycopg 3: one span a statement, a COPY or a stream, synchronous and asynchronous, also on open
+connections. In a pipeline, which answers later, a span is of the sending.
+"""
 
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from heliograph.instrument.fast._patch import Patches, Settings, fenced
-from heliograph.instrument.fast._sql import Database
+from heliograph.instrument.fast._sql import NOTHING, Database, Statement
 
 
 def instrument(psycopg: Any, settings: Settings) -> Patches:
@@ -14,16 +17,8 @@ def instrument(psycopg: Any, settings: Settings) -> Patches:
     def plain(many: bool) -> Any:
         def make(original: Any) -> Any:
             def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
-                statement = _begin(database, self, query, many, more)
-                if statement is None:
+                with _begin(database, self, query, many, more) or NOTHING:
                     return original(self, query, *more, **options)
-                try:
-                    result = original(self, query, *more, **options)
-                except BaseException as error:
-                    statement.end(error)
-                    raise
-                statement.end()
-                return result
 
             return call
 
@@ -32,20 +27,47 @@ def instrument(psycopg: Any, settings: Settings) -> Patches:
     def awaited(many: bool) -> Any:
         def make(original: Any) -> Any:
             async def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
-                statement = _begin(database, self, query, many, more)
-                if statement is None:
+                with _begin(database, self, query, many, more) or NOTHING:
                     return await original(self, query, *more, **options)
-                try:
-                    result = await original(self, query, *more, **options)
-                except BaseException as error:
-                    statement.end(error)
-                    raise
-                statement.end()
-                return result
 
             return call
 
         return make
+
+    def streamed(original: Any) -> Any:
+        def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
+            with _begin(database, self, query) or NOTHING:
+                yield from original(self, query, *more, **options)
+
+        return call
+
+    def streamed_later(original: Any) -> Any:
+        async def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
+            with _begin(database, self, query) or NOTHING:
+                async for row in original(self, query, *more, **options):
+                    yield row
+
+        return call
+
+    def copied(original: Any) -> Any:
+        @contextmanager
+        def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
+            with (
+                _begin(database, self, query) or NOTHING,
+                original(self, query, *more, **options) as copy,
+            ):
+                yield copy
+
+        return call
+
+    def copied_later(original: Any) -> Any:
+        @asynccontextmanager
+        async def call(self: Any, query: Any, *more: Any, **options: Any) -> Any:
+            with _begin(database, self, query) or NOTHING:
+                async with original(self, query, *more, **options) as copy:
+                    yield copy
+
+        return call
 
     for owner in (psycopg.Cursor, psycopg.ServerCursor):
         patches.replace(owner, "execute", plain(False))
@@ -53,11 +75,17 @@ def instrument(psycopg: Any, settings: Settings) -> Patches:
         patches.replace(owner, "execute", awaited(False))
     patches.replace(psycopg.Cursor, "executemany", plain(True))
     patches.replace(psycopg.AsyncCursor, "executemany", awaited(True))
+    patches.replace(psycopg.Cursor, "stream", streamed)
+    patches.replace(psycopg.AsyncCursor, "stream", streamed_later)
+    patches.replace(psycopg.Cursor, "copy", copied)
+    patches.replace(psycopg.AsyncCursor, "copy", copied_later)
     return patches
 
 
 @fenced
-def _begin(database: Database, cursor: Any, query: Any, many: bool, more: tuple[Any, ...]) -> Any:
+def _begin(
+    database: Database, cursor: Any, query: Any, many: bool = False, more: tuple[Any, ...] = ()
+) -> Statement | None:
     connection = cursor.connection
     if not isinstance(query, (str, bytes)) and hasattr(query, "as_string"):
         query = query.as_string(connection)

@@ -29,10 +29,13 @@ def instrument(redis: Any, settings: Settings) -> Patches:
     async_clusters = import_module("redis.asyncio.cluster")
     for owner in (import_module("redis.client").Redis, clusters.RedisCluster):
         patches.replace(owner, "execute_command", commands.plain)
-    patches.replace(import_module("redis.client").Pipeline, "execute", commands.pipeline)
+    pipeline = import_module("redis.client").Pipeline
+    patches.replace(pipeline, "execute", commands.pipeline)
+    patches.replace(pipeline, "immediate_execute_command", commands.plain)
     for owner in (asynchronous.Redis, async_clusters.RedisCluster):
         patches.replace(owner, "execute_command", commands.awaited)
     patches.replace(asynchronous.Pipeline, "execute", commands.awaited_pipeline)
+    patches.replace(asynchronous.Pipeline, "immediate_execute_command", commands.awaited)
     patches.replace(import_module("redis.connection").ConnectionPool, "__init__", _made)
     return patches
 

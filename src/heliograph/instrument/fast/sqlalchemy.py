@@ -14,13 +14,42 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,
+    attach,
+    get_current,
+    set_value,
+)
+from opentelemetry.context.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from heliograph.instrument.fast._patch import LEFT, Patches, Settings
 from heliograph.instrument.fast._sql import Database, Statement, inside
 
 _SPAN = "_heliograph_statement"
+_OWN_DRIVERS = {"pysqlite", "psycopg", "psycopg_async"}
+"""Those whose instrumentation is ours, too, and looks at `inside`."""
 _SYSTEMS = {"postgresql": "postgresql", "mssql": "microsoft.sql_server", "oracle": "oracle.db"}
+
+
+def quiet(driver: str = "") -> Context | None:
+    """Have the driver make no spans; return the context to go back to.
+
+    Tokens would not do: a statement may end in another context than it began in.
+    """
+    inside.set(True)
+    if driver in _OWN_DRIVERS:
+        return None
+    before = get_current()
+    attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True, before))
+    return before
+
+
+def loud(before: Context | None) -> None:
+    """Let the driver make spans again."""
+    inside.set(False)
+    if before is not None:
+        attach(before)
 
 
 class Engines:
@@ -87,15 +116,15 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
             return
         statement = database.begin(engines.place(connection.engine), text, batch=batch)
         if statement is not None:
-            inside.set(True)
-            setattr(context, _SPAN, statement)
+            setattr(context, _SPAN, (statement, quiet(connection.dialect.driver)))
 
     def finish(context: Any, error: BaseException | None) -> None:
-        statement: Statement | None = getattr(context, _SPAN, None)
-        if statement is None:
+        begun: tuple[Statement, Context | None] | None = getattr(context, _SPAN, None)
+        if begun is None:
             return
         delattr(context, _SPAN)
-        inside.set(False)
+        statement, before = begun
+        loud(before)
         statement.end(error)
 
     def after(
@@ -108,11 +137,11 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
 
     def connecting(original: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
-            token = inside.set(True)
+            before = quiet()
             try:
                 return original(*arguments, **options)
             finally:
-                inside.reset(token)
+                loud(before)
 
         return call
 
