@@ -1,9 +1,11 @@
 """What each library's program is expected to record."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 
-class Library(NamedTuple):
+@dataclass(frozen=True)
+class Library:
     """One program, ``programs/use_NAME.py``.
 
     ``spans`` are trees as `trees` makes them, ``attributes`` some of those that the spans of a
@@ -12,8 +14,8 @@ class Library(NamedTuple):
     """
 
     spans: list[Any]
-    attributes: dict[str, list[dict[str, Any]]] = {}
-    metrics: set[str] = set()
+    attributes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    metrics: set[str] = field(default_factory=set)
     server: str | None = None
     logs: list[str] | None = None
 
