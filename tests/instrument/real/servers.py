@@ -143,7 +143,12 @@ def mariadb() -> Iterator[int]:
         install = program("mariadb-install-db", "mariadb-server")
         socket = f"--socket={home / 'socket'}"
         prepare(
-            install, "--no-defaults", data, "--auth-root-authentication-method=normal", home=home
+            install,
+            "--no-defaults",
+            data,
+            "--auth-root-authentication-method=normal",
+            home=home,
+            unprivileged=True,
         )
         server = [program("mariadbd", "mariadb-server"), "--no-defaults", data, socket]
         where = [f"--port={port}", "--bind-address=127.0.0.1"]
