@@ -33,6 +33,11 @@ MYSQL = Library(
 )
 MODEL = {"gen_ai.request.model": "model-1", "gen_ai.usage.output_tokens": "7"}
 MODELS = {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"}
+CHAT = Library(
+    spans=[("CLIENT chat model-1", ["CLIENT POST"])],
+    attributes={"chat model-1": [MODEL]},
+    metrics=MODELS,
+)
 RPC = {"rpc.system": "grpc", "rpc.service": "shop.Orders", "rpc.method": "Take"}
 CALL = ("CLIENT /shop.Orders/Take", ["SERVER /shop.Orders/Take"])
 
@@ -186,11 +191,13 @@ LIBRARIES = {
     "asyncio": Library(spans=[], metrics={"asyncio.process.created", "asyncio.process.duration"}),
     # Services of models, which a program on loopback stands in for: they cost money and keys.
     "openai": Library(
-        spans=["CLIENT chat model-1"], attributes={"chat model-1": [MODEL]}, metrics=MODELS
+        spans=[("CLIENT chat model-1", ["CLIENT POST"])],
+        attributes={"chat model-1": [MODEL]},
+        metrics=MODELS,
     ),
     "anthropic": Library(
         # The inner one is the library's own.
-        spans=[("CLIENT chat model-1", ["CLIENT anthropic.messages.create"])],
+        spans=[("CLIENT chat model-1", [("CLIENT anthropic.messages.create", ["CLIENT POST"])])],
         attributes={"chat model-1": [MODEL]},
         metrics=MODELS,
     ),
@@ -200,13 +207,15 @@ LIBRARIES = {
         metrics=MODELS,
     ),
     "langchain": Library(
-        spans=["CLIENT chat model-1"], attributes={"chat model-1": [MODEL]}, metrics=MODELS
+        spans=[("CLIENT chat model-1", ["CLIENT POST"])],
+        attributes={"chat model-1": [MODEL]},
+        metrics=MODELS,
     ),
     "openai_agents": Library(
         spans=[
             (
                 "INTERNAL invoke_workflow Agent workflow",
-                [("INTERNAL invoke_agent helper", ["CLIENT chat model-1"])],
+                [("INTERNAL invoke_agent helper", [("CLIENT chat model-1", ["CLIENT POST"])])],
             )
         ],
         attributes={"chat model-1": [MODEL]},

@@ -64,7 +64,7 @@ def test_a_library_is_instrumented(
         env=variables(backend.endpoint, **places),
         capture_output=True,
         text=True,
-        timeout=servers.PATIENCE,
+        timeout=2 * servers.PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

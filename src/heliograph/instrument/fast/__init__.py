@@ -25,6 +25,7 @@ LIBRARIES = {
     "fastapi": Library("fastapi", "FastAPIInstrumentor", ("fastapi >= 0.92",)),
     "flask": Library("flask", "FlaskInstrumentor", ("flask >= 2.2",)),
     "httpx": Library("httpx", "HTTPXClientInstrumentor", ("httpx >= 0.18",)),
+    "httpx2": Library("httpx2", "HTTPXClientInstrumentor", ("httpx2 >= 2",)),
     "psycopg": Library("psycopg", "PsycopgInstrumentor", ("psycopg >= 3.1",)),
     "redis": Library("redis", "RedisInstrumentor", ("redis >= 4.3",)),
     "requests": Library("requests", "RequestsInstrumentor", ("requests ~= 2.0",)),

@@ -14,7 +14,7 @@ from heliograph.instrument.fast._patch import Patches, Settings, told
 
 def instrument(httpx: Any, settings: Settings) -> Patches:
     """Patch the transports' classes."""
-    client = Client("httpx", "HTTPX", settings)
+    client = Client(httpx.__name__, httpx.__name__.upper(), settings)
     hooks = settings.hooks
     patches = Patches()
 
