@@ -81,6 +81,7 @@ LIBRARIES = {
         attributes={"SELECT": [{"db.system.name": "postgresql", "db.query.text": "select ?"}] * 2},
         metrics={"db.client.operation.duration", "db.client.connection.count"},
     ),
+    "aiosqlite": Library(spans=["CLIENT SELECT", ("INTERNAL outside", ["CLIENT SELECT"])]),
     "redis": Library(
         server="redis",
         spans=[

@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Library(NamedTuple):
     """A library that has an instrumentation here, under contrib's name of it.
 
-    ``module`` is what a program imports, ``contrib`` the instrumentor's class in contrib's module,
-    ``requires`` the versions that ours is for (any of them).
+    ``module`` is what a program imports, ``contrib`` the instrumentor's class in contrib's module
+    (if there is one), ``requires`` the versions that ours is for (any of them).
     """
 
     module: str
@@ -21,6 +21,7 @@ class Library(NamedTuple):
 
 
 LIBRARIES = {
+    "aiosqlite": Library("aiosqlite", "", ("aiosqlite >= 0.17",)),
     "django": Library("django", "DjangoInstrumentor", ("django >= 3.2",)),
     "fastapi": Library("fastapi", "FastAPIInstrumentor", ("fastapi >= 0.92",)),
     "flask": Library("flask", "FlaskInstrumentor", ("flask >= 2.2",)),

@@ -27,7 +27,7 @@ from heliograph.instrument.fast._patch import LEFT, Patches, Settings
 from heliograph.instrument.fast._sql import Database, Statement, inside
 
 _SPAN = "_heliograph_statement"
-_OWN_DRIVERS = {"pysqlite", "psycopg", "psycopg_async"}
+_OWN_DRIVERS = {"pysqlite", "aiosqlite", "psycopg", "psycopg_async"}
 """Those whose instrumentation is ours, too, and looks at `inside`."""
 _SYSTEMS = {"postgresql": "postgresql", "mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 
