@@ -1,23 +1,24 @@
 """What keeping a batch on disk costs: MB/s, and CPU time a span, for each policy, packed and not.
 
-    .venv/bin/python benchmarks/journal.py [DIRECTORY]
+    .venv/bin/python benchmarks/journal.py [--write] [DIRECTORY]
 
 Batches of 512 spans with 10 attributes each, as in benchmarks/wire.py, 16 appends at a time, each
 of bytes of its own; then all of it is taken and compared. The directory is where the disk is that
-is to be measured; a temporary one when not given.
+is to be measured; a temporary one when not given. ``--write`` puts the table into RESULTS.md; the
+Go collector's queue on disk is beside ours in delivery.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
-import os
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from table import record, table
 from wire import ITEMS, traces
 
 from heliograph.otlp import Batch, Signal
@@ -28,6 +29,10 @@ MIB = 1 << 20
 AT_ONCE = 16
 SECONDS = 2.0
 MOST = 1 << 31
+HEADINGS = (
+    *("fsync", "packed", "append MB/s", "CPU ns/span", "take MB/s", "CPU ns/span"),
+    "bytes on disk to bytes",
+)
 POLICIES = {"each": 0.0, "200ms": 0.2, "never": None}
 
 
@@ -43,6 +48,11 @@ class Row:
     take_ns: float
     ratio: float
     """Bytes on disk to bytes of batches."""
+
+    def cells(self) -> list[str]:
+        figures = (self.appended, self.append_ns, self.taken, self.take_ns)
+        packed = "zstd" if self.packed else "no"
+        return [self.policy, packed, *(f"{figure:.0f}" for figure in figures), f"{self.ratio:.2f}"]
 
 
 async def measure(directory: Path, policy: str, packed: bool, wire: bytes) -> Row:
@@ -85,22 +95,24 @@ async def measure(directory: Path, policy: str, packed: bool, wire: bytes) -> Ro
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("directory", nargs="?", default=tempfile.gettempdir())
+    parser.add_argument("--write", action="store_true", help="record the table in RESULTS.md")
+    options = parser.parse_args()
     wire = traces().SerializeToString()
-    kept = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.gettempdir())
-    load = os.getloadavg()[0]
-    print(
-        f"{ITEMS} spans, {len(wire) / 1e3:.0f} kB a batch, {AT_ONCE} at a time; load {load:.1f}\n"
-    )
-    print("| fsync | packed | append MB/s | CPU ns/span | take MB/s | CPU ns/span | on disk |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    setting = f"{ITEMS} spans, {len(wire) / 1e3:.0f} kB a batch, {AT_ONCE} appends at a time"
+    print(setting)
+    rows = []
     for policy in POLICIES:
         for packed in (False, True):
-            with tempfile.TemporaryDirectory(dir=kept) as directory:
+            with tempfile.TemporaryDirectory(dir=options.directory) as directory:
                 row = asyncio.run(measure(Path(directory), policy, packed, wire))
-            print(
-                f"| {row.policy} | {'zstd' if row.packed else 'no'} | {row.appended:.0f} "
-                f"| {row.append_ns:.0f} | {row.taken:.0f} | {row.take_ns:.0f} | {row.ratio:.2f} |"
-            )
+            rows.append(row.cells())
+            print(" ".join(rows[-1]))
+    text = table(HEADINGS, rows, 2)
+    print(text)
+    if options.write:
+        record("Journal", f"`benchmarks/journal.py`: {setting}, then all is taken.\n\n{text}")
 
 
 if __name__ == "__main__":

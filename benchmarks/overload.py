@@ -163,7 +163,7 @@ def run(mode: Mode, options: Any) -> Course:
         course = Course(mode)
         spent = [0.0, 0.0]
         sender = 0
-        while course.seconds < options.seconds - 0.01:
+        while course.seconds < options.seconds - 1:
             sender += 2
             course.peaks.append(peak(bench, options.peak_seconds, sender))
             stretch(
