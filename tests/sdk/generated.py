@@ -35,6 +35,10 @@ class Word(str):
         return "never asked for"
 
 
+class Huge(int):
+    pass
+
+
 class Told:
     def __str__(self) -> str:
         return "told"
@@ -77,7 +81,28 @@ class Clock:
         self._hold(self.now)
 
 
-VALUES: list[Callable[[random.Random], Any]] = [
+try:
+    import numpy
+
+    NUMPY: list[Any] = [
+        *(numpy.int64(-3), numpy.uint64(2**64 - 1), numpy.float64(1.5), numpy.float32(0.1)),
+        *(numpy.bool_(True), numpy.str_("text"), numpy.bytes_(b"bytes"), numpy.array([1, 2])),
+        [numpy.int64(1), numpy.float64(2)],
+    ]
+except ImportError:
+    # `make api` has it.
+    NUMPY = [None]
+
+
+class Dice(random.Random):
+    """Chooses what a program does; each value that it makes is handed through ``shown``."""
+
+    def __init__(self, seed: int, shown: Callable[[Any], Any] = lambda value: value) -> None:
+        super().__init__(seed)
+        self.shown = shown
+
+
+VALUES: list[Callable[[Dice], Any]] = [
     lambda r: r.choice(["", "text", "ä€😀" * r.randint(1, 90), "x" * 200]),
     lambda r: r.randint(-(2**63), 2**63 - 1),
     lambda r: r.choice([0, 1, -1, 127, 128, 300, 2**31]),
@@ -88,26 +113,31 @@ VALUES: list[Callable[[random.Random], Any]] = [
     lambda r: tuple(value(r) for _ in range(r.randint(0, 3))),
     lambda r: {key(r): value(r) for _ in range(r.randint(0, 3))},
     lambda r: r.choice([deque([1, "a"]), range(3), OrderedDict(a=1), MappingProxyType({"b": 2})]),
+    lambda r: r.choice([2**63, -(2**63) - 1, 10**30, Huge(2**64), [1, 2**64], {"n": (2**70,)}]),
+    lambda r: r.choice(["\ud800", "a\udfffb", Word("\ud800"), ["\ud800"], {"k\ud800": "\udc00"}]),
+    lambda r: r.choice(NUMPY),
     lambda r: r.choice([Told(), Mute(), {1}, bytearray(b"ab"), {"": 1, "a": 2}, {3: "three"}]),
 ]
 
 
-def value(r: random.Random) -> Any:
-    return r.choice(VALUES)(r)
+def value(r: Dice) -> Any:
+    return r.shown(r.choice(VALUES)(r))
 
 
-def key(r: random.Random) -> str:
-    return r.choice(["a", "b", "c", "http.route", "ключ", "k" * 150, f"key.{r.randint(0, 30)}"])
+def key(r: Dice) -> str:
+    keys = ["a", "b", "c", "http.route", "ключ", "k" * 150, "\ud800", f"key.{r.randint(0, 30)}"]
+    chosen: str = r.shown(r.choice(keys))
+    return chosen
 
 
-def attributes(r: random.Random) -> Any:
+def attributes(r: Dice) -> Any:
     found: dict[Any, Any] = {key(r): value(r) for _ in range(r.randint(0, 6))}
     if r.random() < 0.1:
         found[r.choice(["", 5, None, Word("w")])] = 1
     return r.choice([found, found, found, None, MappingProxyType(found), OrderedDict(found)])
 
 
-def span_context(r: random.Random) -> SpanContext:
+def span_context(r: Dice) -> SpanContext:
     state = TraceState([("vendor", "x"), ("other", "y")]) if r.random() < 0.3 else None
     return SpanContext(
         r.choice([0, 1, 2**128 - 1, r.getrandbits(128)]),
@@ -118,20 +148,20 @@ def span_context(r: random.Random) -> SpanContext:
     )
 
 
-def links(r: random.Random) -> Any:
+def links(r: Dice) -> Any:
     count = r.choice([0, 0, 1, 3])
     return [Link(span_context(r), attributes(r)) for _ in range(count)] or r.choice([None, ()])
 
 
-def status(r: random.Random) -> tuple[Any, ...]:
+def status(r: Dice) -> tuple[Any, ...]:
     code = r.choice(list(StatusCode))
     if r.random() < 0.5:
         return (Status(code, r.choice([None, "", "why"]) if code is StatusCode.ERROR else None),)
     return (code, "why") if code is StatusCode.ERROR else (code,)
 
 
-def change(r: random.Random, span: Any) -> None:
-    act = r.randint(0, 8)
+def change(r: Dice, span: Any) -> None:
+    act = r.randint(0, 9)
     if act <= 2:
         span.set_attribute(key(r), value(r))
     elif act == 3:
@@ -144,17 +174,32 @@ def change(r: random.Random, span: Any) -> None:
         span.set_status(*status(r))
     elif act == 7:
         span.update_name(key(r))
+    elif act == 8:
+        forgetful(r, span)
     else:
         span.record_exception(r.choice([ValueError("v"), Oddity("ü"), KeyError(1)]), attributes(r))
 
 
-def parent(r: random.Random) -> Context | None:
+def forgetful(r: Dice, span: Any) -> None:
+    """Go on with values that were handed over: nothing of that is recorded."""
+    values: list[Any] = [1, [2]]
+    more = {"list": values, "nested": {"a": values}}
+    span.set_attribute(key(r), values)
+    span.set_attributes(more)
+    span.add_event(key(r), more)
+    values[1].append(3)
+    values.append(4)
+    more["nested"]["b"] = 5
+    del more["list"]
+
+
+def parent(r: Dice) -> Context | None:
     if r.random() < 0.6:
         return None
     return set_span_in_context(NonRecordingSpan(span_context(r)), Context())
 
 
-def start(r: random.Random) -> dict[str, Any]:
+def start(r: Dice) -> dict[str, Any]:
     return {
         "name": key(r),
         "context": parent(r),
@@ -165,9 +210,14 @@ def start(r: random.Random) -> dict[str, Any]:
     }
 
 
-def run(seed: int, tracer: trace.Tracer, clock: Clock) -> None:
-    """Run the program of this seed."""
-    r = random.Random(seed)
+def run(
+    seed: int,
+    tracer: trace.Tracer,
+    clock: Clock,
+    shown: Callable[[Any], Any] = lambda value: value,
+) -> None:
+    """Run the program of this seed, whose values are handed through ``shown``."""
+    r = Dice(seed, shown)
     with ExitStack() as stack:
         for _ in range(r.randint(1, 4)):
             clock.step()

@@ -1,6 +1,6 @@
 """The same program, measured by this SDK and by the official one, arrives as the same OTLP.
 
-Where the two differ on purpose, `test_differences` says how, and why.
+Where the two differ on purpose, `test_metrics_differences` says how, and why.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from heliograph._core import encode_metrics
+from sdk.differences import as_one_series
+from sdk.generated import NUMPY, Huge, Number, Word
 from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen, in_order
 
 SYNCHRONOUS = ("Counter", "UpDownCounter", "Histogram", "Gauge")
@@ -30,10 +32,19 @@ scalars = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False).filter(lambda value: str(value) != "-0.0"),
 )
-keys = st.sampled_from(["a", "b", "c", "http.route", "é"])
+NAN = float("nan")
+odd = st.sampled_from(
+    [2**63, -(2**63) - 1, Huge(2**70), Number.ONE, Word("1"), "\ud800", "x\udfff", NAN, *NUMPY]
+)
+anything = st.one_of(scalars, odd)
+keys = st.sampled_from(["a", "b", "c", "http.route", "é", Word("a"), "\udc00"])
 attributes = st.one_of(
     st.none(),
-    st.dictionaries(keys, st.one_of(scalars, st.lists(scalars, max_size=2)), max_size=4),
+    st.dictionaries(
+        keys,
+        st.one_of(anything, st.lists(anything, max_size=2), st.dictionaries(keys, anything)),
+        max_size=4,
+    ),
 )
 values = st.one_of(
     st.integers(0, 12_000),
@@ -94,8 +105,8 @@ def run(steps: list[Any], views: str, **settings: Any) -> None:
                     value = value or 1
                 if below and kind not in ("Counter", "Histogram"):
                     value = -value
-                for side in (ours, official):
-                    side.measure(kind, value, attributes)
+                ours.measure(kind, value, attributes)
+                official.measure(kind, value, as_one_series(attributes))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -107,6 +118,22 @@ def run(steps: list[Any], views: str, **settings: Any) -> None:
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_programs(steps: list[Any], views: str, delta: frozenset[str], limit: int | None) -> None:
+    limits = dict.fromkeys(KINDS, limit) if limit else None
+    run(steps, views, delta=delta, limits=limits)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@given(
+    steps,
+    st.sampled_from(sorted(VIEWS)),
+    st.frozensets(st.sampled_from(KINDS)),
+    st.sampled_from([None, 2]),
+)
+@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+def test_thousands_of_programs(
+    steps: list[Any], views: str, delta: frozenset[str], limit: int | None
+) -> None:
     limits = dict.fromkeys(KINDS, limit) if limit else None
     run(steps, views, delta=delta, limits=limits)
 
