@@ -351,10 +351,12 @@ def test_correlation_is_set_up_once(tracer: trace.Tracer) -> None:
     ],
 )
 def test_variables_of_correlation(
-    variables: dict[str, str], done: bool, format: Any, level: Any
+    variables: dict[str, str], done: bool, format: Any, level: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     with bare_root() as root:
-        assert correlate_from_environment(variables) is done
+        assert correlate_from_environment() is done
         formats = [handler.formatter._fmt for handler in root.handlers if handler.formatter]
         assert formats == ([format] if done else [])
         assert not done or root.level == level

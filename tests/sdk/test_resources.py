@@ -19,13 +19,22 @@ from heliograph.sdk.resources._detectors import process_dependent
 
 
 def test_the_environment_and_then_the_program_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "service.name=ignored, a = x%20y ,broken,b=2"
+    text = "service.name=ignored, a = x%20y ,,b=2"
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", text)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
     found = Resource.create({"b": 3}).attributes
     assert (found["service.name"], found["a"], found["b"]) == ("shop", "x y", 3)
     assert found["telemetry.sdk.language"] == "python"
     assert found["service.instance.id"] == Resource.create().attributes["service.instance.id"]
+
+
+@pytest.mark.parametrize("text", ["a=1,broken", "a=1,=2", "a=%ff"])
+def test_a_mistake_discards_all_of_the_variable(
+    text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", text)
+    assert dict(OTELResourceDetector().detect().attributes) == {}
+    assert f"OTEL_RESOURCE_ATTRIBUTES is {text!r}" in caplog.text
 
 
 def test_a_service_without_a_name_is_called_by_its_executable() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from heliograph._core import Batch, ExportQueue, Signal
+from heliograph.sdk import _variables as variables
 from heliograph.sdk._self_metrics import Reading, observe, processed
 from heliograph.sdk._worker import Worker
 
@@ -54,12 +54,17 @@ class Batching:
         block_millis: float,
         meter_provider: Any,
     ) -> None:
-        most = self._number(max_queue_size, "MAX_QUEUE_SIZE", None)
-        delay = self._number(schedule_delay_millis, "SCHEDULE_DELAY", self._delay_millis)
-        batch = self._number(max_export_batch_size, "MAX_EXPORT_BATCH_SIZE", None)
-        timeout = self._number(export_timeout_millis, "EXPORT_TIMEOUT", 30000)
+        root = self._variables
+        most, delay, batch = max_queue_size, schedule_delay_millis, max_export_batch_size
+        if most is None:
+            most = variables.integer(f"{root}_MAX_QUEUE_SIZE", None, least=1)
+        if delay is None:
+            delay = variables.integer(f"{root}_SCHEDULE_DELAY", self._delay_millis) or 1
         if batch is None:
-            batch = 512 if most is None else min(512, most)
+            batch = _batch_size(f"{root}_MAX_EXPORT_BATCH_SIZE", most)
+        timeout = export_timeout_millis
+        if timeout is None:
+            timeout = variables.timeout(f"{root}_EXPORT_TIMEOUT", 30000)
         given = {
             "max_queue_size": most,
             "schedule_delay_millis": delay,
@@ -90,21 +95,6 @@ class Batching:
             as_objects=not is_ours,
         )
         self.own = observe(self, meter_provider, f"batching_{self._thing}_processor")
-
-    @classmethod
-    def _number(cls, value: Any, variable: str, default: float | None) -> Any:
-        """Return what was given, else the variable, else the default."""
-        if value is not None:
-            return value
-        name = f"{cls._variables}_{variable}"
-        text = os.environ.get(name, "").strip()
-        if not text:
-            return default
-        try:
-            return int(text)
-        except ValueError:
-            _log.error("%s is %r, no integer; using %s", name, text, default)
-            return default
 
     @property
     def dropped(self) -> int:
@@ -225,3 +215,14 @@ def taker_of_bytes(exporter: Any) -> TakesBytes | None:
     if hasattr(kind, "export_batch"):
         return lambda batches, timeout: (exporter.export_batch(one, timeout) for one in batches)
     return None
+
+
+def _batch_size(variable: str, most: int | None) -> int:
+    """Return what a variable says, at most the size of the queue."""
+    usual = 512 if most is None else min(512, most)
+    found = variables.integer(variable, usual, least=1)
+    if most is None or found <= most:
+        return found
+    wrong = f"above {variable.replace('EXPORT_BATCH', 'QUEUE')} ({most})"
+    variables.warn(variable, str(found), wrong, usual)
+    return usual

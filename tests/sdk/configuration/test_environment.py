@@ -90,8 +90,8 @@ CASES: dict[str, tuple[dict[str, str], dict[str, object], list[str]]] = {
         {"destinations": ["traces to console (stdout)"], "disabled": False},
         [
             "OTEL_TRACES_EXPORTER: there is no 'oltp'",
-            "OTEL_SDK_DISABLED is 'yes', not true or false; using False",
-            "OTEL_LOG_LEVEL is 'loud', not none, fatal",
+            "OTEL_SDK_DISABLED is 'yes', not true or false; using false",
+            "OTEL_LOG_LEVEL is 'loud', not one of none, fatal",
             "OTEL_PROPAGATORS: there is no propagator 'smoke'",
             "OTEL_PYTHON_ID_GENERATOR: there is no 'dice'",
             "OTEL_PYTHON_TRACER_CONFIGURATOR: there is no 'odd'",

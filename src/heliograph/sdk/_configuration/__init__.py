@@ -252,7 +252,7 @@ class _OTelSDKConfigurator(_BaseConfigurator):
     """Configures what `_initialize_components` does; distributions subclass it."""
 
     def _configure(self, **kwargs: Any) -> None:
-        if path := variables.text("OTEL_CONFIG_FILE"):
+        if path := environment.config_file():
             from heliograph.sdk.configuration._file import configure_from_file  # noqa: PLC0415
 
             if kwargs:

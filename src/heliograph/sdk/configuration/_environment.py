@@ -11,6 +11,7 @@ from opentelemetry import _logs, metrics, trace
 from heliograph.sdk import _variables as variables
 from heliograph.sdk.configuration import _components as components
 from heliograph.sdk.configuration._configured import Configured, Destination
+from heliograph.sdk.logs.correlation import correlate_from_environment
 from heliograph.sdk.resources import Resource
 
 _log = logging.getLogger("heliograph.sdk.configuration")
@@ -53,12 +54,13 @@ def configure_from_environment(
             made before it; default exporters then go, those that a variable names stay unless the
             program's provider has the same destination.
     """
-    if path := variables.text("OTEL_CONFIG_FILE"):
+    if path := config_file():
         from heliograph.sdk.configuration._file import configure_from_file  # noqa: PLC0415
 
         return configure_from_file(path, replaceable=replaceable)
     set_log_level()
     set_propagator()
+    correlate_from_environment()
     resource = Resource.create(own_attributes(resource_attributes))
     made = Configured(is_disabled=variables.flag("OTEL_SDK_DISABLED"))
     exporters = (
@@ -83,11 +85,29 @@ def configure_from_environment(
     return made
 
 
-def set_log_level() -> None:
-    """Give our own loggers the level that ``OTEL_LOG_LEVEL`` names."""
-    if variables.text("OTEL_LOG_LEVEL"):
-        level = variables.choice("OTEL_LOG_LEVEL", LEVELS, "info")
-        logging.getLogger("heliograph").setLevel(LEVELS[level])
+def config_file() -> str:
+    """Return the path of the declarative file, also by the name that is deprecated."""
+    return variables.text("OTEL_CONFIG_FILE") or variables.text("OTEL_EXPERIMENTAL_CONFIG_FILE")
+
+
+class _Shown(logging.StreamHandler[Any]):
+    """Shows what our loggers say where the program shows nothing: Python alone shows warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            super().emit(record)
+
+
+def set_log_level(level: int | None = None) -> None:
+    """Let our own loggers say what is at this level or above; ``OTEL_LOG_LEVEL`` when None."""
+    if level is None:
+        if not variables.text("OTEL_LOG_LEVEL"):
+            return
+        level = LEVELS[variables.choice("OTEL_LOG_LEVEL", LEVELS, "info")]
+    ours = logging.getLogger("heliograph")
+    ours.setLevel(level)
+    if level < logging.WARNING and not any(isinstance(one, _Shown) for one in ours.handlers):
+        ours.addHandler(_Shown())
 
 
 def set_propagator() -> None:

@@ -11,9 +11,10 @@ class LogRecordLimits:
 
     A limit that is not given comes from its environment variable, then from the limit for all
     attributes, then it is 128; values have no limit of length. ``LogRecordLimits.UNSET`` is no
-    limit. A new attribute above the limit is discarded and counted.
+    limit. A new attribute above the limit is discarded and counted. A variable that is no limit
+    is one warning, and not used.
 
-    Raises: ValueError for a negative limit, or a variable that is no number.
+    Raises: ValueError for a negative limit.
     Spec: Common, Attribute Limits; Logs SDK, LogRecord Limits.
     """
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import _logs as api
 
 from heliograph._core import LogRecorder, LogRoute, Scope
+from heliograph.sdk import _variables as variables
 from heliograph.sdk._self_metrics import Reading, observe
-from heliograph.sdk.environment_variables import OTEL_SDK_DISABLED
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
 from heliograph.sdk.logs._records import ReadWriteLogRecord, with_exception
@@ -231,7 +231,7 @@ class LoggerProvider(api.LoggerProvider):
         self._route = route_of(self._multi_log_record_processor)
         self._log_record_limits = log_record_limits or LogRecordLimits()
         self._logger_configurator = _logger_configurator
-        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
+        self._disabled = variables.is_disabled()
         self._loggers: dict[InstrumentationScope, Logger] = {}
         self._lock = threading.RLock()
         self._at_exit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None

@@ -10,13 +10,12 @@ Spec: Logs, Trace Context in non-OTLP Log Formats.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from opentelemetry import trace
 
-_log = logging.getLogger("heliograph.sdk.logs")
+from heliograph.sdk import _variables as variables
 
 FORMAT = (
     "%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] "
@@ -65,17 +64,14 @@ def correlate_logging(format: str | None = FORMAT, level: int = logging.INFO) ->
         logging.basicConfig(format=format, level=level)
 
 
-def correlate_from_environment(environment: Mapping[str, str] = os.environ) -> bool:
-    """Do what ``OTEL_PYTHON_LOG_CORRELATION``, ``_FORMAT`` and ``_LEVEL`` say; return whether that
-    was anything. A level that is none is said, and is INFO."""
-    if environment.get("OTEL_PYTHON_LOG_CORRELATION", "").strip().lower() != "true":
+def correlate_from_environment() -> bool:
+    """Do what ``OTEL_PYTHON_LOG_CORRELATION``, ``OTEL_PYTHON_LOG_FORMAT`` and
+    ``OTEL_PYTHON_LOG_LEVEL`` say; return whether that was anything."""
+    if not variables.flag("OTEL_PYTHON_LOG_CORRELATION"):
         return False
-    name = environment.get("OTEL_PYTHON_LOG_LEVEL", "").strip().upper() or "INFO"
-    level = logging.getLevelName(name)
-    if not isinstance(level, int):
-        _log.warning("OTEL_PYTHON_LOG_LEVEL is %r, no level; INFO is used", name)
-        level = logging.INFO
-    correlate_logging(environment.get("OTEL_PYTHON_LOG_FORMAT") or FORMAT, level)
+    names = logging.getLevelNamesMapping()
+    level = variables.choice("OTEL_PYTHON_LOG_LEVEL", map(str.lower, names), "info")
+    correlate_logging(variables.text("OTEL_PYTHON_LOG_FORMAT") or FORMAT, names[level.upper()])
     return True
 
 

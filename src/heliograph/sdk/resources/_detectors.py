@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.environment_variables import (
     OTEL_EXPERIMENTAL_RESOURCE_DETECTORS,
     OTEL_RESOURCE_ATTRIBUTES,
@@ -45,23 +46,38 @@ class ResourceDetector(abc.ABC):
 
 
 class OTELResourceDetector(ResourceDetector):
-    """``OTEL_RESOURCE_ATTRIBUTES``: ``key=value`` with commas between, values percent-encoded; and
-    ``OTEL_SERVICE_NAME``."""
+    """``OTEL_RESOURCE_ATTRIBUTES``: ``key=value`` with commas between, percent-encoded, all of it
+    or, where something is wrong, nothing; and ``OTEL_SERVICE_NAME``.
+
+    Spec: Resource SDK, Specifying resource information via an environment variable.
+    """
 
     def detect(self) -> Resource:
-        from urllib.parse import unquote  # noqa: PLC0415
-
         found: dict[str, Any] = {}
-        text = os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "")
-        for pair in text.split(",") if text else ():
-            key, equals, value = pair.partition("=")
-            if equals:
-                found[key.strip()] = unquote(value.strip())
-            elif pair.strip():
-                _log.warning("%s: %r is no key=value", OTEL_RESOURCE_ATTRIBUTES, pair)
-        if name := os.environ.get(OTEL_SERVICE_NAME):
+        given = variables.text(OTEL_RESOURCE_ATTRIBUTES)
+        try:
+            found.update(read_pairs(given))
+        except ValueError as error:
+            variables.warn(OTEL_RESOURCE_ATTRIBUTES, given, str(error), "none of it")
+        if name := variables.text(OTEL_SERVICE_NAME):
             found[_names.SERVICE_NAME] = name
         return Resource(found)
+
+
+def read_pairs(given: str) -> dict[str, str]:
+    """Return ``key=value`` pairs with commas between, percent-encoded. Raises: ValueError."""
+    from urllib.parse import unquote  # noqa: PLC0415
+
+    found = {}
+    for pair in filter(None, map(str.strip, given.split(","))):
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"and {pair!r} is not key=value")
+        try:
+            found[unquote(key.strip(), errors="strict")] = unquote(value.strip(), errors="strict")
+        except UnicodeDecodeError:
+            raise ValueError(f"and {pair!r} is not percent-encoded UTF-8") from None
+    return found
 
 
 class ServiceInstanceIdResourceDetector(ResourceDetector):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk import environment_variables as names
 
 DEFAULT_COUNT = 128
@@ -15,9 +15,10 @@ class SpanLimits:
 
     A limit that is not given comes from its environment variable, then from the limit for all
     attributes, then it is 128; values have no limit of length. ``SpanLimits.UNSET`` is no limit.
+    A variable that is no limit is one warning, and not used.
     A new attribute above the limit is discarded and counted, and so is the oldest event or link.
 
-    Raises: ValueError for a negative limit, or a variable that is no number.
+    Raises: ValueError for a negative limit.
     Spec: Common, Attribute Limits; Tracing SDK, Span Limits.
     """
 
@@ -65,15 +66,7 @@ class SpanLimits:
         if value == cls.UNSET:
             return None
         if value is None:
-            if env_var not in os.environ:
-                return default
-            text = os.environ[env_var].strip()
-            if not text:
-                return None
-            try:
-                value = int(text)
-            except ValueError:
-                raise ValueError(f"{env_var} is {text!r}, no non-negative integer") from None
+            return variables.integer(env_var, default)
         if value < 0:
             raise ValueError(f"a limit is {value}, no non-negative integer ({env_var})")
         return value

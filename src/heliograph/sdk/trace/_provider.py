@@ -16,8 +16,8 @@ from opentelemetry import trace as api
 
 from heliograph._core import Route, Scope
 from heliograph._core import Tracer as NativeTracer
+from heliograph.sdk import _variables as variables
 from heliograph.sdk._self_metrics import Reading, observe
-from heliograph.sdk.environment_variables import OTEL_SDK_DISABLED
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._detectors import process_dependent
 from heliograph.sdk.trace import _helpers, sampling
@@ -228,7 +228,7 @@ class TracerProvider(api.TracerProvider):
         self._resource = Resource.create({}) if resource is None else resource
         self.sampler = sampler or sampling._get_from_env_or_default()
         self._span_limits = span_limits or SpanLimits()
-        self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
+        self._disabled = variables.is_disabled()
         self._tracer_configurator = tracer_configurator or _tracer_configurator
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         self._lock = threading.Lock()

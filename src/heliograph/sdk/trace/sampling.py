@@ -14,13 +14,13 @@ from __future__ import annotations
 import abc
 import enum
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import SpanKind, TraceFlags, TraceState, get_current_span
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
 from heliograph.sdk.trace._tracestate import NEVER, Sampling, randomness_of, threshold_of
 
@@ -315,8 +315,8 @@ def _get_from_env_or_default() -> Sampler:
 
     Other names are looked up among the entry points of group ``opentelemetry_traces_sampler``.
     """
-    name = os.environ.get(OTEL_TRACES_SAMPLER, "").strip().lower() or "parentbased_always_on"
-    argument = os.environ.get(OTEL_TRACES_SAMPLER_ARG, "")
+    name = variables.text(OTEL_TRACES_SAMPLER).lower() or "parentbased_always_on"
+    argument = variables.text(OTEL_TRACES_SAMPLER_ARG)
     known = _BY_NAME.get(name)
     if isinstance(known, Sampler):
         return known
@@ -324,17 +324,21 @@ def _get_from_env_or_default() -> Sampler:
         try:
             return known(argument)
         except ValueError as error:
-            _log.warning("%s is %r and not used: %s", OTEL_TRACES_SAMPLER_ARG, argument, error)
+            variables.warn(OTEL_TRACES_SAMPLER_ARG, argument, f"no argument: {error}", "none")
             return known("")
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
 
+    wrong = f"not one of {', '.join(_BY_NAME)}, nor of an installed package"
     try:
-        (point,) = entry_points(group="opentelemetry_traces_sampler", name=name)
-        sampler = point.load()(argument)
+        for point in entry_points(group="opentelemetry_traces_sampler", name=name):
+            sampler = point.load()(argument)
+            if hasattr(sampler, "should_sample"):
+                return sampler  # type: ignore[no-any-return]  # the official SDK's, too
+            wrong = f"no sampler but {type(sampler).__name__}"
     except Exception as error:
-        _log.warning("%s: there is no sampler %r (%s)", OTEL_TRACES_SAMPLER, name, error)
-        return DEFAULT_ON
-    return sampler if isinstance(sampler, Sampler) else DEFAULT_ON
+        wrong = f"a sampler that cannot be made: {error}"
+    variables.warn(OTEL_TRACES_SAMPLER, name, wrong, "parentbased_always_on")
+    return DEFAULT_ON
 
 
 def _result(

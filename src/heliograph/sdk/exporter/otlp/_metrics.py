@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import metrics as api
 
 from heliograph._core import Batch, encode_metrics
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.exporter.otlp._base import OtlpExporter
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.export.exporter import MetricExporter, MetricExportResult
@@ -37,10 +37,7 @@ _HISTOGRAMS: dict[str, type[Aggregation]] = {
 def temporality(preferred: Mapping[type, Any] | None) -> dict[type, Any]:
     """Return what OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE says, unless overridden."""
     name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-    wanted = os.environ.get(name, "").strip().lower() or "cumulative"
-    if wanted not in _DELTA:
-        _logger.warning("%s is %r; there are cumulative, delta and lowmemory.", name, wanted)
-        wanted = "cumulative"
+    wanted = variables.choice(name, _DELTA, "cumulative")
     table: dict[type, Any] = dict.fromkeys(_DELTA[wanted], AggregationTemporality.DELTA)
     return table | dict(preferred or {})
 
@@ -49,10 +46,7 @@ def aggregation(preferred: Mapping[type, Any] | None) -> dict[type, Any]:
     """Return what OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION says, unless
     overridden."""
     name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
-    wanted = os.environ.get(name, "").strip().lower() or "explicit_bucket_histogram"
-    if wanted not in _HISTOGRAMS:
-        _logger.warning("%s is %r; there are %s.", name, wanted, " and ".join(_HISTOGRAMS))
-        wanted = "explicit_bucket_histogram"
+    wanted = variables.choice(name, _HISTOGRAMS, "explicit_bucket_histogram")
     return {api.Histogram: _HISTOGRAMS[wanted](), **(preferred or {})}
 
 

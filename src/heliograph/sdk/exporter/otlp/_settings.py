@@ -6,12 +6,12 @@ Spec: OTLP Exporter Configuration.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.version import __version__
 
 _log = logging.getLogger("heliograph.sdk.exporter")
@@ -21,6 +21,9 @@ TIMEOUT = 10.0
 
 GRPC_REQUEST, HTTP_REQUEST = 4 << 20, 64 << 20
 """Bytes of a request, before compression: what servers take when they are not told otherwise."""
+
+GRPC_CODINGS = ("none", "gzip", "zstd", "snappy")
+HTTP_CODINGS = ("none", "gzip", "zstd", "deflate")
 
 Headers = Mapping[str, str] | Sequence[tuple[str, str]] | str | None
 
@@ -41,20 +44,48 @@ class Variables:
     def __init__(self, signal: str) -> None:
         self._signal = signal.upper()
 
+    def name(self, option: str) -> str:
+        """Return the signal's own variable where it is set, else that of all signals."""
+        own = f"OTEL_EXPORTER_OTLP_{self._signal}_{option}"
+        return own if variables.text(own) else f"OTEL_EXPORTER_OTLP_{option}"
+
     def own(self, option: str) -> str | None:
         """Return the signal's own variable; None when it is unset or empty."""
-        return os.environ.get(f"OTEL_EXPORTER_OTLP_{self._signal}_{option}", "").strip() or None
+        return variables.text(f"OTEL_EXPORTER_OTLP_{self._signal}_{option}") or None
 
     def get(self, option: str) -> str | None:
         """Return the signal's own variable, or that of all signals."""
-        found = os.environ.get(f"OTEL_EXPORTER_OTLP_{option}", "").strip()
-        return self.own(option) or found or None
+        return variables.text(self.name(option)) or None
 
-    def insecure(self) -> str | None:
-        """Return what is said about TLS, also by the names that are obsolete."""
+    def insecure(self) -> bool | None:
+        """Return what is said about TLS, also by the names that are obsolete; None for nothing."""
+        name = self.name("INSECURE")
         older = {"TRACES": "SPAN", "METRICS": "METRIC"}.get(self._signal)
-        obsolete = older and os.environ.get(f"OTEL_EXPORTER_OTLP_{older}_INSECURE", "").strip()
-        return self.own("INSECURE") or obsolete or self.get("INSECURE")
+        obsolete = f"OTEL_EXPORTER_OTLP_{older}_INSECURE"
+        if older and not self.own("INSECURE") and variables.text(obsolete):
+            name = obsolete
+        return variables.flag(name) if variables.text(name) else None
+
+    def coding(self, allowed: Sequence[str]) -> str:
+        """Return the coding of requests, one of these."""
+        return variables.choice(self.name("COMPRESSION"), allowed, "none")
+
+    def timeout(self) -> float:
+        """Return seconds. The variable is seconds, as in the official exporters; from 1000 on it is
+        milliseconds, as in the specification. 0 is no limit."""
+        name, found = self.name("TIMEOUT"), self.get("TIMEOUT")
+        if found is None:
+            return TIMEOUT
+        try:
+            value = float(found)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= variables.NO_LIMIT:
+            variables.warn(name, found, "not a number of seconds from 0 on", f"{TIMEOUT:g}")
+            return TIMEOUT
+        if value == 0:
+            return variables.NO_LIMIT / 1000
+        return value / 1000 if value >= 1000 else value
 
 
 def grpc_settings(
@@ -69,11 +100,10 @@ def grpc_settings(
 ) -> Settings:
     """Return what the gRPC client takes. Without a scheme or a word about it, TLS is spoken, except
     to a Unix socket."""
-    variables = Variables(signal)
-    endpoint = endpoint or variables.get("ENDPOINT") or "http://localhost:4317"
+    own = Variables(signal)
+    endpoint = endpoint or own.get("ENDPOINT") or "http://localhost:4317"
     scheme, separator, rest = endpoint.partition("://")
-    if insecure is None and (said := variables.insecure()):
-        insecure = said.lower() == "true"
+    insecure = own.insecure() if insecure is None else insecure
     if separator and scheme in {"http", "https"}:
         secure = scheme == "https"
         # A path means nothing over gRPC.
@@ -82,7 +112,8 @@ def grpc_settings(
         secure = insecure is False
     else:
         secure = not insecure
-    native = _common(variables, headers, compression, secure=secure, files=files) | {
+    coding = own.coding(GRPC_CODINGS) if compression is None else compression
+    native = _common(own, headers, coding, secure=secure, files=files) | {
         "endpoint": endpoint,
         "authority": None,
         "balancer_name": "round_robin",
@@ -90,7 +121,7 @@ def grpc_settings(
         "keepalive": None,
         "look_up_interval": 30.0,
     }
-    return Settings(native, _timeout(variables, timeout), endpoint)
+    return Settings(native, own.timeout() if timeout is None else float(timeout), endpoint)
 
 
 def http_settings(
@@ -104,17 +135,16 @@ def http_settings(
     json: bool = False,
 ) -> Settings:
     """Return what the HTTP client takes. The endpoint of all signals gets the signal's path."""
-    variables = Variables(signal)
-    endpoint = endpoint or variables.own("ENDPOINT")
+    own = Variables(signal)
+    endpoint = endpoint or own.own("ENDPOINT")
     if endpoint is None:
-        base = variables.get("ENDPOINT") or "http://localhost:4318"
+        base = own.get("ENDPOINT") or "http://localhost:4318"
         endpoint = f"{base.rstrip('/')}/v1/{signal}"
     parts = urlsplit(endpoint)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     at = ("traces", "metrics", "logs", "profiles").index(signal)
-    native = _common(
-        variables, headers, compression, secure=parts.scheme == "https", files=files
-    ) | {
+    coding = own.coding(HTTP_CODINGS) if compression is None else compression
+    native = _common(own, headers, coding, secure=parts.scheme == "https", files=files) | {
         "urls": tuple(bare if index == at else None for index in range(4)),
         "json": json,
         "http2": True,
@@ -124,35 +154,25 @@ def http_settings(
         "keep_alives": True,
         "ping": None,
     }
-    return Settings(native, _timeout(variables, timeout), bare)
-
-
-def _timeout(variables: Variables, given: float | None) -> float:
-    if given is not None:
-        return float(given)
-    text = variables.get("TIMEOUT")
-    try:
-        return float(text) if text else TIMEOUT
-    except ValueError:
-        _log.error("OTEL_EXPORTER_OTLP_TIMEOUT is %r, no number; using %s s", text, TIMEOUT)
-        return TIMEOUT
+    return Settings(native, own.timeout() if timeout is None else float(timeout), bare)
 
 
 def _common(
-    variables: Variables,
+    own: Variables,
     headers: Headers,
-    compression: Any,
+    coding: Any,
     *,
     secure: bool,
     files: Mapping[str, str | None] | None,
 ) -> dict[str, Any]:
-    pairs = read_headers(headers if headers else variables.get("HEADERS"))
+    if headers:
+        pairs = read_headers(headers)
+    else:
+        pairs = read_headers(own.get("HEADERS"), own.name("HEADERS"))
     agent = dict(pairs).get("user-agent", f"heliograph-sdk-python/{__version__}")
     return {
-        "tls": _tls(variables, files or {}) if secure else None,
-        "compression": _coding(
-            compression if compression is not None else variables.get("COMPRESSION")
-        ),
+        "tls": _tls(own, files or {}) if secure else None,
+        "compression": _coding(coding),
         "level": None,
         "headers": [pair for pair in pairs if pair[0] != "user-agent"],
         "user_agent": agent,
@@ -160,15 +180,15 @@ def _common(
     }
 
 
-def _tls(variables: Variables, files: Mapping[str, str | None]) -> dict[str, Any]:
-    authorities = files.get("ca") or variables.get("CERTIFICATE")
+def _tls(own: Variables, files: Mapping[str, str | None]) -> dict[str, Any]:
+    authorities = files.get("ca") or own.get("CERTIFICATE")
     return {
         "ca_file": authorities,
         "ca_pem": None,
         "include_system_ca_certs_pool": authorities is None,
-        "cert_file": files.get("cert") or variables.get("CLIENT_CERTIFICATE"),
+        "cert_file": files.get("cert") or own.get("CLIENT_CERTIFICATE"),
         "cert_pem": None,
-        "key_file": files.get("key") or variables.get("CLIENT_KEY"),
+        "key_file": files.get("key") or own.get("CLIENT_KEY"),
         "key_pem": None,
         "insecure_skip_verify": False,
         "server_name_override": None,
@@ -188,16 +208,21 @@ def _coding(given: Any) -> str:
     return "" if name in {"none", "nocompression", "identity"} else name
 
 
-def read_headers(given: Headers) -> list[tuple[str, str]]:
+def read_headers(given: Headers, source: str = "headers") -> list[tuple[str, str]]:
     """Return headers as pairs, names in lower case; text is ``name=value`` with commas between and
-    values percent-encoded."""
+    values percent-encoded. What is wrong is said of ``source``, without values: they may be
+    secrets."""
     if not given:
         return []
     if isinstance(given, str):
         pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
-        for name, equals, _ in pairs:
-            if not equals:
-                _log.warning("a header without '=' is left out: %r", name.strip())
+        wrong = [at for at, (_, equals, _) in enumerate(pairs, 1) if not equals]
+        if wrong:
+            _log.warning(
+                "%s: entry %s has no '=' and is left out; write name=value,name=value",
+                source,
+                ", ".join(map(str, wrong)),
+            )
         return [
             (unquote(name).strip().lower(), unquote(value).strip())
             for name, equals, value in pairs

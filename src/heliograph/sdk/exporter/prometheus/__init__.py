@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.exporter.prometheus._names import Names, Translation
 from heliograph.sdk.exporter.prometheus._points import add_point
 from heliograph.sdk.metrics.export import (
@@ -186,5 +186,6 @@ class _AutoPrometheusMetricReader(PrometheusMetricReader):
 
     def __init__(self) -> None:
         super().__init__()
-        port = int(os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT") or 9464)
-        start_http_server(port, os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost")
+        port = variables.integer("OTEL_EXPORTER_PROMETHEUS_PORT", 9464, most=65535)
+        host = variables.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost"
+        start_http_server(port, host)

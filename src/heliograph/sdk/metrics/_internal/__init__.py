@@ -16,6 +16,7 @@ from opentelemetry import metrics as api
 from opentelemetry.util.types import Attributes
 
 from heliograph._core import MetricClock, MetricTargets
+from heliograph.sdk import _variables as variables
 from heliograph.sdk._self_metrics import is_enabled, observe
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
@@ -90,7 +91,7 @@ class MeterProvider(api.MeterProvider):
         self._meters: dict[InstrumentationScope, Meter] = {}
         self._instruments: list[Any] = []
         self._streams: dict[Any, ReaderStreams] = {}
-        self._disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        self._disabled = variables.is_disabled()
         self._shutdown = False
         self._at_exit: Callable[[], None] | None = None
         self._is_observed = is_enabled()

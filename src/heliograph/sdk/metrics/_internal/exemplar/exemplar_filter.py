@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.util.types import Attributes
+
+from heliograph.sdk import _variables as variables
 
 _logger = logging.getLogger(__name__)
 
@@ -61,14 +62,7 @@ _NATIVE: dict[str, str] = {
 def native_filter(filter: ExemplarFilter | None) -> str | Callable[..., bool]:
     """Return what the core takes for a filter; None stands for OTEL_METRICS_EXEMPLAR_FILTER."""
     if filter is None:
-        wanted = os.environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower()
-        if wanted and wanted not in _NATIVE.values():
-            _logger.warning(
-                "OTEL_METRICS_EXEMPLAR_FILTER is %r; there are trace_based, always_on and"
-                " always_off. trace_based is used.",
-                wanted,
-            )
-        return wanted if wanted in _NATIVE.values() else "trace_based"
+        return variables.choice("OTEL_METRICS_EXEMPLAR_FILTER", _NATIVE.values(), "trace_based")
     # The official SDK's own filters are as good as ours, and quicker in the core.
     kind = type(filter)
     if kind.__module__.startswith(("heliograph.sdk.", "opentelemetry.sdk.")):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
@@ -63,13 +63,19 @@ class PeriodicExportingMetricReader(MetricReader):
             metric_producers=metric_producers,
             metric_filter=metric_filter,
         )
-        interval = _millis("OTEL_METRIC_EXPORT_INTERVAL", export_interval_millis, 60_000)
+        interval = export_interval_millis
+        if interval is None:
+            interval = variables.integer("OTEL_METRIC_EXPORT_INTERVAL", 60_000) or 1
         if not interval > 0:
             raise ValueError(f"interval value {interval} is invalid and needs to be above zero.")
         self._exporter = exporter
         self._most = max_export_batch_size
         self._interval = interval / 1e3
-        self._timeout_millis = _millis("OTEL_METRIC_EXPORT_TIMEOUT", export_timeout_millis, 30_000)
+        self._timeout_millis: float
+        if export_timeout_millis is None:
+            self._timeout_millis = variables.timeout("OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
+        else:
+            self._timeout_millis = export_timeout_millis
         self._export_lock = threading.RLock()
         self._exported = True
         self._ended = threading.Event()
@@ -164,14 +170,3 @@ class PeriodicExportingMetricReader(MetricReader):
             self._ended.set()
         elif self._thread is not None:
             self._start()
-
-
-def _millis(variable: str, given: float | None, default: float) -> float:
-    if given is not None:
-        return given
-    text = os.environ.get(variable, "").strip()
-    try:
-        return float(text) if text else default
-    except ValueError:
-        _logger.warning("%s is %r, no number of milliseconds; %s is used.", variable, text, default)
-        return default
