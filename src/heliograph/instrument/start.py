@@ -4,6 +4,7 @@ The SDK is configured when somebody first asks for the API, or logs.
 """
 
 import os
+import sys
 import threading
 from types import ModuleType
 from typing import Any
@@ -66,15 +67,24 @@ def configure() -> None:
         _state["configured"] = None
     from heliograph.sdk.configuration import configure_from_environment  # noqa: PLC0415
 
-    _state["configured"] = configure_from_environment(
-        default_exporter="none" if os.environ.get(QUIET) == "true" else "otlp", replaceable=True
-    )
+    default = "none" if os.environ.get(QUIET) == "true" else "otlp"
+    try:
+        made = configure_from_environment(default_exporter=default, replaceable=True)
+    except (ImportError, OSError, ValueError) as error:
+        # The declarative file, which says everything or nothing.
+        print(f"heliograph: nothing is recorded: {error}", file=sys.stderr)
+        return
+    _state["configured"] = made
     if threading.current_thread() is threading.main_thread():
         flush_on_sigterm()
 
 
 def _take_logs(logging: ModuleType) -> None:
-    """Configure the SDK at the first record that is logged; it takes them from then on."""
+    """Configure the SDK at the first record that is logged; it takes them from then on. Trace ids
+    in the program's own format are wanted before it makes one."""
+    from heliograph.sdk._correlation import correlate_from_environment  # noqa: PLC0415 - `logging`
+
+    correlate_from_environment()
     before = logging.Logger.callHandlers
 
     def call_handlers(logger: Any, record: Any) -> None:

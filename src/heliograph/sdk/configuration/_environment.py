@@ -9,9 +9,9 @@ from typing import Any
 from opentelemetry import _logs, metrics, trace
 
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._correlation import correlate_from_environment
 from heliograph.sdk.configuration import _components as components
 from heliograph.sdk.configuration._configured import Configured, Destination
-from heliograph.sdk.logs.correlation import correlate_from_environment
 from heliograph.sdk.resources import Resource
 
 _log = logging.getLogger("heliograph.sdk.configuration")
@@ -82,6 +82,8 @@ def configure_from_environment(
 
         made.logging_handler, detach = attach(made.logger_provider)
         made._undo.append(detach)
+    for destination in made.destinations:
+        _log.info("%s", destination)
     return made
 
 
