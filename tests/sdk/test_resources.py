@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 
 from heliograph.sdk.resources import (
-    OsResourceDetector,
     OTELResourceDetector,
     ProcessResourceDetector,
     Resource,
-    ResourceDetector,
-    get_aggregated_resources,
 )
-from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.resources._gather import process_dependent
 
 
 def test_the_environment_and_then_the_program_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,36 +43,11 @@ def test_merging_prefers_the_other_and_keeps_one_schema(caplog: pytest.LogCaptur
     assert (dict(both.attributes), both.schema_url) == ({"a": 1, "b": 2}, "https://one")
     assert both == Resource({"a": 1, "b": 2}, "https://one")
     assert hash(both) == hash(Resource({"b": 2, "a": 1}, "https://one"))
-    assert one.merge(Resource({}, "https://other")) is one
+    other = one.merge(Resource({"c": 3}, "https://other"))
+    assert (dict(other.attributes), other.schema_url) == ({"a": 1, "b": 1, "c": 3}, "")
     assert "https://other" in caplog.text
-
-
-def test_a_detector_that_hangs_or_raises_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
-    class Hangs(ResourceDetector):
-        def detect(self) -> Resource:
-            time.sleep(5)
-            return Resource({"late": True})
-
-    class Raises(ResourceDetector):
-        def detect(self) -> Resource:
-            raise RuntimeError("no metadata here")
-
-    began = time.monotonic()
-    detectors = [Hangs(), Raises(), OsResourceDetector()]
-    found = get_aggregated_resources(detectors, Resource({}), timeout=0)
-    assert time.monotonic() - began < 2
-    assert "late" not in found.attributes
-    assert "os.type" in found.attributes
-    assert "no metadata here" in caplog.text
-    with pytest.raises(RuntimeError, match="no metadata"):
-        get_aggregated_resources([Raises(raise_on_error=True)], Resource({}))
-
-
-def test_detectors_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,host,nobody")
-    found = Resource.create().attributes
-    assert found["process.pid"] == os.getpid()
-    assert found["host.name"]
+    chosen = Resource.create({"a": 1}, "https://one")
+    assert (chosen.schema_url, chosen.attributes["a"]) == ("https://one", 1)
 
 
 def test_a_child_changes_only_what_was_made_up() -> None:

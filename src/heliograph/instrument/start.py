@@ -21,7 +21,7 @@ REPLACE = "HELIOGRAPH_REPLACE_SDK"
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
-    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os,container,kubernetes",
 }
 
 _state: dict[str, Any] = {}

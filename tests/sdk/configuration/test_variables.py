@@ -100,7 +100,7 @@ ENUMS = {
     ),
     **bad("OTEL_METRICS_EXEMPLAR_FILTER", "some", "trace_based"),
     **bad("OTEL_TRACES_SAMPLER", "dice", "parentbased_always_on"),
-    **bad("OTEL_LOG_LEVEL", "loud", "info"),
+    **bad("OTEL_LOG_LEVEL", "loud", "warn"),
     **bad("OTEL_SDK_DISABLED", "yes", "false"),
     **bad("OTEL_PYTHON_LOG_CORRELATION", "on", "false"),
 }

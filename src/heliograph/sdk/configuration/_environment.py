@@ -13,6 +13,7 @@ from heliograph.sdk._correlation import correlate_from_environment
 from heliograph.sdk.configuration import _components as components
 from heliograph.sdk.configuration._configured import Configured, Destination
 from heliograph.sdk.resources import Resource
+from heliograph.sdk.resources._gather import USUAL
 
 _log = logging.getLogger("heliograph.sdk.configuration")
 
@@ -61,7 +62,7 @@ def configure_from_environment(
     set_log_level()
     set_propagator()
     correlate_from_environment()
-    resource = Resource.create(own_attributes(resource_attributes))
+    resource = Resource._create(own_attributes(resource_attributes), detectors=USUAL)
     made = Configured(is_disabled=variables.flag("OTEL_SDK_DISABLED"))
     exporters = (
         {}
@@ -105,7 +106,7 @@ def set_log_level(level: int | None = None) -> None:
     if level is None:
         if not variables.text("OTEL_LOG_LEVEL"):
             return
-        level = LEVELS[variables.choice("OTEL_LOG_LEVEL", LEVELS, "info")]
+        level = LEVELS[variables.choice("OTEL_LOG_LEVEL", LEVELS, "warn")]
     ours = logging.getLogger("heliograph")
     ours.setLevel(level)
     if level < logging.WARNING and not any(isinstance(one, _Shown) for one in ours.handlers):

@@ -112,7 +112,7 @@ _OPTIONS: dict[str, Callable[[Map], tuple[str, dict[str, Any]]]] = {
 
 def resource(options: Map | None) -> Make:
     """Return what makes the resource."""
-    from heliograph.sdk.resources import Resource, _detectors  # noqa: PLC0415 - as needed
+    from heliograph.sdk.resources import Resource, _gather  # noqa: PLC0415 - as needed
     from heliograph.sdk.resources._resource import _DEFAULT  # noqa: PLC0415
 
     given: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def resource(options: Map | None) -> Make:
 
     def make() -> Any:
         detectors = [one for maker in makers for one in maker()]
-        found = _detectors.get_aggregated_resources(detectors, Resource.get_empty())
+        found = _gather.get_aggregated_resources(detectors, Resource.get_empty())
         kept = {key: value for key, value in found.attributes.items() if keep(key)}
         name = {"service.name": "unknown_service"}
         merged = {**name, **_DEFAULT.attributes, **kept, **given}
@@ -182,16 +182,15 @@ def included(options: Map | None) -> Callable[[str], bool]:
 
 
 def _detector(item: Item) -> Callable[[], list[Any]]:
-    from heliograph.sdk.resources import _detectors as all_of  # noqa: PLC0415 - as needed
+    from heliograph.sdk.resources import _gather  # noqa: PLC0415 - as needed
 
     found = item.map().one()
     if found is None:
         return list
-    # The service is its instance and what the environment says of it.
-    names = {"service": ["service_instance", "otel"]}.get(found[0], [found[0]])
+    names = ["host", "os"] if found[0] == "host" else [found[0]]
     try:
-        made = [all_of._detector(name) for name in names]
-    except Exception as error:
+        made = [_gather.detector(name) for name in names]
+    except LookupError as error:
         found[1].problem(str(error))
         return list
     return lambda: made

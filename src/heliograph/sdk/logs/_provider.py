@@ -20,7 +20,7 @@ from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
 from heliograph.sdk.logs._records import ReadWriteLogRecord, with_exception
 from heliograph.sdk.resources import Resource
-from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.resources._gather import process_dependent
 from heliograph.sdk.util.instrumentation import InstrumentationScope
 
 if TYPE_CHECKING:

@@ -3,6 +3,10 @@
 Spec: Resource SDK.
 """
 
+from heliograph.sdk.resources._container import (
+    ContainerResourceDetector,
+    KubernetesResourceDetector,
+)
 from heliograph.sdk.resources._detectors import (
     HostResourceDetector,
     OsResourceDetector,
@@ -10,8 +14,8 @@ from heliograph.sdk.resources._detectors import (
     ProcessResourceDetector,
     ResourceDetector,
     ServiceInstanceIdResourceDetector,
-    get_aggregated_resources,
 )
+from heliograph.sdk.resources._gather import get_aggregated_resources
 from heliograph.sdk.resources._names import *  # noqa: F403 - constants, some of them seldom used
 from heliograph.sdk.resources._resource import Attributes, LabelValue, Resource
 
@@ -19,7 +23,9 @@ _HostResourceDetector = HostResourceDetector
 
 __all__ = [
     "Attributes",
+    "ContainerResourceDetector",
     "HostResourceDetector",
+    "KubernetesResourceDetector",
     "LabelValue",
     "OTELResourceDetector",
     "OsResourceDetector",

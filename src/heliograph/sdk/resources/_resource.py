@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -35,11 +35,20 @@ class Resource:
         """Return what the detectors found, with these attributes over it.
 
         ``OTEL_RESOURCE_ATTRIBUTES`` and ``OTEL_SERVICE_NAME`` are read, and a service without a
-        name is called ``unknown_service:`` and its executable.
+        name is called ``unknown_service:`` and its executable. A schema URL that is given is taken.
         """
-        from heliograph.sdk.resources import _detectors  # noqa: PLC0415 - it needs this class
+        return Resource._create(attributes, schema_url)
 
-        found = _detectors.get_aggregated_resources(_detectors.configured(), _DEFAULT)
+    @staticmethod
+    def _create(
+        attributes: Attributes | None, schema_url: str | None = None, detectors: str = ""
+    ) -> Resource:
+        """As `create`, with these detectors where no variable names any."""
+        from heliograph.sdk.resources import _gather  # noqa: PLC0415 - it needs this class
+
+        found = _gather.get_aggregated_resources(_gather.configured(detectors), _DEFAULT)
+        if schema_url:
+            found = Resource(found.attributes)
         found = found.merge(Resource(attributes or {}, schema_url))
         if found.attributes.get(_names.SERVICE_NAME):
             return found
@@ -63,13 +72,12 @@ class Resource:
         return self._schema_url
 
     def merge(self, other: Resource) -> Resource:
-        """Return both; what ``other`` says wins. With two different schema URLs this one stays as
-        it is, and that is logged."""
-        urls = {url for url in (self._schema_url, other.schema_url) if url}
-        if len(urls) > 1:
-            _log.error("resources of different schemas cannot be merged: %s", sorted(urls))
-            return self
-        return Resource({**self._attributes, **other.attributes}, next(iter(urls), ""))
+        """Return both; what ``other`` says wins. With two different schema URLs the attributes have
+        none, and that is logged.
+
+        Spec: Resource SDK, Merge.
+        """
+        return merge_all([self, other])
 
     def to_json(self, indent: int | None = 4) -> str:
         """Return the resource as a JSON object."""
@@ -88,6 +96,20 @@ class Resource:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self._attributes)}, {self._schema_url!r})"
+
+
+def merge_all(resources: Iterable[Resource]) -> Resource:
+    """Return all of them; what the later ones say wins. See `Resource.merge`."""
+    attributes: dict[str, Any] = {}
+    urls: set[str] = set()
+    for resource in resources:
+        attributes |= resource.attributes
+        urls.add(resource.schema_url)
+    urls.discard("")
+    if len(urls) > 1:
+        said = ", ".join(sorted(urls))
+        _log.warning("resources of different schemas have none together: %s", said)
+    return Resource(attributes, urls.pop() if len(urls) == 1 else None)
 
 
 def _as_text(value: object) -> object:

@@ -19,7 +19,7 @@ from heliograph._core import Tracer as NativeTracer
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.resources import Resource
-from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.resources._gather import process_dependent
 from heliograph.sdk.trace import _helpers, sampling
 from heliograph.sdk.trace._limits import SpanLimits
 from heliograph.sdk.trace._processors import (

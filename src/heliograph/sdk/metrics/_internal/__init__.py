@@ -32,7 +32,7 @@ from heliograph.sdk.metrics._internal.meter import (
 from heliograph.sdk.metrics._internal.streams import ReaderStreams
 from heliograph.sdk.metrics._internal.view import Matching, View, check_matching
 from heliograph.sdk.resources import Resource
-from heliograph.sdk.resources._detectors import process_dependent
+from heliograph.sdk.resources._gather import process_dependent
 from heliograph.sdk.util.instrumentation import InstrumentationScope
 
 if TYPE_CHECKING:
