@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import overload
 
 _log = logging.getLogger("heliograph.sdk")
@@ -19,9 +21,25 @@ NO_LIMIT = 2**31 - 1
 """Milliseconds that stand for no limit."""
 
 
+_unread: ContextVar[bool] = ContextVar("unread", default=False)
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Let every variable be unset: a declarative file says everything.
+
+    Spec: Environment Variable Specification, Declarative configuration.
+    """
+    before = _unread.set(True)
+    try:
+        yield
+    finally:
+        _unread.reset(before)
+
+
 def text(name: str) -> str:
     """Return a variable without the blanks around it; empty when it is not set."""
-    return os.environ.get(name, "").strip()
+    return "" if _unread.get() else os.environ.get(name, "").strip()
 
 
 def flag(name: str, default: bool = False) -> bool:

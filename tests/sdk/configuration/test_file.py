@@ -164,6 +164,7 @@ F:6:9: tracer_provider.processors[0].batch.schedule_dely: is not an option here
     fix: did you mean 'schedule_delay'?
 F:7:25: tracer_provider.processors[0].batch.max_queue_size: is 'many', not a whole number
 F:8:29: tracer_provider.processors[0].batch.exporter.otlp_htp: there is no 'otlp_htp'; there are
+    fix: did you mean 'otlp_http'?
 F:9:43: tracer_provider.sampler.trace_id_ratio_based.ratio: is 2.0, not at least 0 and at most 1
 F:12:24: resource.attributes[0].value: ${1x} is no reference
     fix: write ${NAME} or ${NAME:-default}

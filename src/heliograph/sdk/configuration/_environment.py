@@ -58,7 +58,7 @@ def configure_from_environment(
     if path := config_file():
         from heliograph.sdk.configuration._file import configure_from_file  # noqa: PLC0415
 
-        return configure_from_file(path, replaceable=replaceable)
+        return configure_from_file(path, replaceable=replaceable, logging_handler=logging_handler)
     set_log_level()
     set_propagator()
     correlate_from_environment()

@@ -7,93 +7,141 @@ refers to them.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from heliograph.sdk import _variables as variables
 from heliograph.sdk.configuration import _environment as environment
 from heliograph.sdk.configuration._configured import Configured, Destination
 from heliograph.sdk.configuration._file_metrics import meter_provider
 from heliograph.sdk.configuration._file_parts import exporter, resource
 from heliograph.sdk.configuration._samplers import plugin, sampler
+from heliograph.sdk.configuration._scopes import configurator
 from heliograph.sdk.configuration._yaml import Item, Map, read
 
 Make = Callable[[], Any]
 
+_log = logging.getLogger("heliograph.sdk.configuration")
+
+DEPTH = 64
+"""Levels of a value that are kept when nobody says, by the schema."""
+
+OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
+
 _LEVELS = {"trace": 10, "debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 
 
-def configure_from_file(path: str, *, replaceable: bool = False) -> Configured:
+def configure_from_file(
+    path: str, *, replaceable: bool = False, logging_handler: bool | None = None
+) -> Configured:
     """Make what a file says, and make it global.
+
+    Args:
+        path: of the file.
+        replaceable: as for `configure_from_environment`.
+        logging_handler: take what `logging` logs, where the file has a ``logger_provider``; not
+            when False.
 
     Raises: ConfigurationError with everything that is wrong; OSError.
     """
     item, source = read(path)
-    made = Configured()
-    top = item.map()
-    version = top.get("file_format", required=True)
-    if version is not None and str(version.plain()).partition(".")[0] != "1":
-        version.problem(f"is {version.plain()!r}, not 1.0", 'write "1.0"')
-    made.is_disabled = bool(top.value("disabled", bool))
-    names = [f"{level}{step}" for level in _LEVELS for step in ("", "2", "3", "4")]
-    level = top.choice("log_level", names)
-    limits = top.map("attribute_limits")
-    common = {} if limits is None else _limits(limits, [])
-    about = resource(top.map("resource"))
-    propagators = _propagators(top.map("propagator"))
-    destinations: list[Destination] = []
-    makers: list[Callable[[Any], Any]] = [
-        _tracer_provider(top.map("tracer_provider"), common, destinations),
-        meter_provider(top.map("meter_provider"), destinations),
-        _logger_provider(top.map("logger_provider"), common, destinations),
-    ]
-    # For instrumentations and vendors; what they hold is theirs.
-    for key in ("instrumentation/development", "distribution"):
-        top.get(key)
-    top.done()
+    plan = Plan(item.map())
     source.check()
-    if level is not None:
-        logging.getLogger("heliograph").setLevel(_LEVELS[level.rstrip("234")])
+    made = plan.make()
     if made.is_disabled:
         return made
-    propagators()
-    found = about()
-    tracing, measuring, logged = (make(found) for make in makers)
-    made.tracer_provider, made.meter_provider, made.logger_provider = tracing, measuring, logged
-    made.destinations = destinations
     environment.install(made, replaceable=replaceable)
+    if logging_handler is not False and made.logger_provider is not None:
+        from heliograph.sdk.configuration._logging import attach  # noqa: PLC0415 - as needed
+
+        made.logging_handler, detach = attach(made.logger_provider)
+        made._undo.append(detach)
     return made
+
+
+class Plan:
+    """What a file says; what is wrong is noted as a problem of its source."""
+
+    def __init__(self, top: Map) -> None:
+        version = top.get("file_format", required=True)
+        if version is not None and str(version.plain()).partition(".")[0] != "1":
+            version.problem(f"is {version.plain()!r}, not 1.0", 'write "1.0"')
+        self._disabled = bool(top.value("disabled", bool))
+        names = [f"{level}{step}" for level in _LEVELS for step in ("", "2", "3", "4")]
+        self._level = top.choice("log_level", names)
+        limits = top.map("attribute_limits")
+        common = {} if limits is None else _limits(limits, [])
+        self._about = resource(top.map("resource"))
+        self._propagate = _propagators(top.map("propagator"))
+        self._destinations: list[Destination] = []
+        self._providers: list[Callable[[Any], Any]] = [
+            _tracer_provider(top.map("tracer_provider"), common, self._destinations),
+            meter_provider(top.map("meter_provider"), self._destinations),
+            _logger_provider(top.map("logger_provider"), common, self._destinations),
+        ]
+        self._opt_in = _stability(top.get("instrumentation/development"))
+        top.get("distribution")  # a vendor's, who reads it
+        top.done()
+
+    def make(self) -> Configured:
+        """Make the providers, none of them global; the propagator is, also when disabled."""
+        if self._level is not None:
+            environment.set_log_level(_LEVELS[self._level.rstrip("234")])
+        made = Configured(is_disabled=self._disabled)
+        self._propagate()
+        if self._disabled:
+            return made
+        if self._opt_in:
+            os.environ.setdefault(OPT_IN, self._opt_in)
+        about = self._about()
+        with variables.unread():
+            tracing, measuring, logged = (make(about) for make in self._providers)
+        made.tracer_provider, made.meter_provider, made.logger_provider = tracing, measuring, logged
+        made.destinations = self._destinations
+        return made
+
+
+def _stability(item: Item | None) -> str:
+    """Return what instrumentations are asked to be stable; the rest is theirs to read."""
+    found = None if item is None else item.plain()
+    general = found.get("general") if isinstance(found, dict) else None
+    return str((general or {}).get("stability_opt_in_list") or "")
 
 
 def _limits(options: Map, more: list[str]) -> dict[str, Any]:
     """Return the limits that are given."""
     keys = ["attribute_count_limit", "attribute_value_length_limit", *more]
     found = {key: options.number(key) for key in keys}
-    if options.number("attribute_value_depth_limit", least=1) is not None:
-        logging.getLogger("heliograph.sdk.configuration").warning(
-            "attribute_value_depth_limit is not used; values are kept at any depth"
-        )
+    if (options.number("attribute_value_depth_limit", least=1) or DEPTH) != DEPTH:
+        _log.warning("attribute_value_depth_limit is not used; values are kept at any depth")
     options.done()
     return {key: value for key, value in found.items() if value is not None}
 
 
 def _propagators(options: Map | None) -> Make:
-    names: list[str] = []
+    named: list[tuple[str, Item]] = []
     if options is not None:
-        for item in options.elements("composite"):
-            found = item.map().one()
-            if found is not None:
-                names.append(found[0])
-        names += (options.text("composite_list") or "").split(",")
+        found = [item.map().one() for item in options.elements("composite")]
+        named = [one for one in found if one is not None]
+        listed = options.get("composite_list")
+        for name in (options.text("composite_list") or "").split(","):
+            if name.strip() and listed is not None:
+                named.append((name.strip(), listed))
         options.done()
     from heliograph.sdk.propagators import _configure  # noqa: PLC0415 - imports what it finds
 
-    try:
-        made = _configure.from_names(names or ["none"])
-    except _configure.PropagatorError as error:
-        if options is not None:
-            options.item.problem(str(error).removeprefix("OTEL_PROPAGATORS: "))
-        return lambda: None
+    good = []
+    for name, item in named:
+        try:
+            _configure.from_names([name])
+        except _configure.PropagatorError as error:
+            said, _, fix = str(error).removeprefix("OTEL_PROPAGATORS: ").partition(": ")
+            item.problem(said, fix)
+        else:
+            good.append(name)
+    made = _configure.from_names(good or ["none"])
     return lambda: _configure._propagate().set_global_textmap(made)
 
 
@@ -106,6 +154,10 @@ def _processors(
         if found is None:
             continue
         name, inner = found
+        if name == _BRIDGE and signal == "logs":
+            inner.map().done()
+            made.append(_bridge)
+            continue
         if name not in {"batch", "simple"}:
             kind = {"traces": "span", "logs": "log_record"}[signal]
             made.append(plugin(inner, f"opentelemetry_{kind}_processor", name, ["batch", "simple"]))
@@ -115,51 +167,40 @@ def _processors(
         if name == "simple":
             made.append(partial(_made, simple, target, {}))
         else:
-            values = {
-                "schedule_delay_millis": settings.number("schedule_delay", least=1),
-                "export_timeout_millis": settings.number("export_timeout"),
-                "max_queue_size": settings.number("max_queue_size", least=1),
-                "max_export_batch_size": settings.number("max_export_batch_size", least=1),
-            }
-            given = {key: value for key, value in values.items() if value is not None}
-            made.append(partial(_made, batch, target, given))
+            made.append(partial(_made, batch, target, _batching(settings)))
         settings.done()
     return made
 
 
+def _batching(settings: Map) -> dict[str, Any]:
+    """Return what a batch processor takes."""
+    delay, timeout = settings.number("schedule_delay"), settings.number("export_timeout")
+    most = settings.number("max_queue_size", least=1)
+    size = settings.number("max_export_batch_size", least=1)
+    if size is not None and size > (most or size):
+        item = settings.get("max_export_batch_size")
+        if item is not None:
+            item.problem(f"is {size}, above max_queue_size ({most})", f"use {most}")
+    values = {
+        "schedule_delay_millis": delay if delay is None else delay or 1,
+        "export_timeout_millis": timeout if timeout is None else timeout or variables.NO_LIMIT,
+        "max_queue_size": most,
+        "max_export_batch_size": size,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+_BRIDGE = "event_to_span_event_bridge/development"
+
+
+def _bridge() -> Any:
+    from heliograph.sdk.logs import EventToSpanEventBridge  # noqa: PLC0415 - seldom needed
+
+    return EventToSpanEventBridge()
+
+
 def _made(cls: Any, target: Make, given: dict[str, Any]) -> Any:
     return cls(target(), **given)
-
-
-def _configurator(item: Item | None, kind: str, make: Any) -> Any:
-    """Return what decides about scopes by the patterns of their names."""
-    if item is None:
-        return None
-    from fnmatch import fnmatchcase  # noqa: PLC0415 - seldom needed
-
-    from heliograph.sdk.util._configurator import RuleBasedConfigurator  # noqa: PLC0415
-
-    options = item.map()
-    default = _enabled(options.map("default_config"))
-    rules = []
-    for one in options.elements(kind):
-        rule = one.map()
-        pattern = rule.text("name", required=True) or ""
-        on = _enabled(rule.map("config", required=True))
-        rule.done()
-        rules.append((lambda scope, pattern=pattern: fnmatchcase(scope.name, pattern), make(on)))
-    options.done()
-    return RuleBasedConfigurator(rules=rules, default_config=make(default))
-
-
-def _enabled(options: Map | None) -> bool:
-    if options is None:
-        return True
-    found = options.value("enabled", bool)
-    for key in ("minimum_severity", "trace_based"):
-        options.get(key)
-    options.done()
-    return found is not False
 
 
 def _tracer_provider(options: Map | None, common: dict[str, Any], to: list[Destination]) -> Any:
@@ -179,7 +220,7 @@ def _tracer_provider(options: Map | None, common: dict[str, Any], to: list[Desti
     if item is not None and (found := item.map().one()) is not None and found[0] != "random":
         ids = plugin(found[1], "opentelemetry_id_generator", found[0], ["random"])
     where = options.get("tracer_configurator/development")
-    configurator = _configurator(where, "tracers", TracerConfig)
+    decide = configurator(where, "tracers", TracerConfig)
     options.done()
 
     def make(about: Any) -> Any:
@@ -199,7 +240,7 @@ def _tracer_provider(options: Map | None, common: dict[str, Any], to: list[Desti
                 max_event_attributes=given.get("event_attribute_count_limit", 128),
                 max_link_attributes=given.get("link_attribute_count_limit", 128),
             ),
-            tracer_configurator=configurator,
+            tracer_configurator=decide,
         )
         for processor in processors:
             provider.add_span_processor(processor())
@@ -221,7 +262,7 @@ def _logger_provider(options: Map | None, common: dict[str, Any], to: list[Desti
     limits = options.map("limits")
     given = common | ({} if limits is None else _limits(limits, []))
     where = options.get("logger_configurator/development")
-    configurator = _configurator(where, "loggers", LoggerConfig)
+    decide = configurator(where, "loggers", LoggerConfig)
     options.done()
 
     def make(about: Any) -> Any:
@@ -231,7 +272,7 @@ def _logger_provider(options: Map | None, common: dict[str, Any], to: list[Desti
                 max_log_record_attributes=given.get("attribute_count_limit", 128),
                 max_log_record_attribute_length=given.get("attribute_value_length_limit", -1),
             ),
-            _logger_configurator=configurator,
+            _logger_configurator=decide,
         )
         for processor in makers:
             provider.add_log_record_processor(processor())

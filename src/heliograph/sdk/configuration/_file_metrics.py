@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, get_args
 
 from opentelemetry import metrics as api
 
+from heliograph.sdk._variables import NO_LIMIT
 from heliograph.sdk.configuration._configured import Destination
 from heliograph.sdk.configuration._file_parts import exporter, included
 from heliograph.sdk.configuration._samplers import plugin
+from heliograph.sdk.configuration._scopes import configurator
 from heliograph.sdk.configuration._yaml import Item, Map
 from heliograph.sdk.exporter.otlp._metrics import _DELTA, _HISTOGRAMS
 from heliograph.sdk.metrics import (
     AlwaysOffExemplarFilter,
     AlwaysOnExemplarFilter,
+    MeterConfig,
     MeterProvider,
     TraceBasedExemplarFilter,
 )
@@ -61,17 +65,18 @@ def meter_provider(options: Map | None, to: list[Destination]) -> Any:
     if options is None:
         return lambda about: None
     readers = [_reader(item, to) for item in options.elements("readers", required=True)]
-    views = [_view(item.map()) for item in options.elements("views")]
+    views = [_view(item) for item in options.elements("views")]
     exemplars = options.choice("exemplar_filter", _FILTERS) or "trace_based"
     matching = options.choice("view_matching_mode/development", get_args(Matching))
-    options.get("meter_configurator/development")
+    decide = configurator(options.get("meter_configurator/development"), "meters", MeterConfig)
     options.done()
     return lambda about: MeterProvider(
         [make() for make in readers],
         about,
         exemplar_filter=_FILTERS[exemplars](),
-        views=[make() for make in views],
+        views=[view for view in views if view is not None],
         view_matching_mode=matching or "independent",
+        meter_configurator=decide,
     )
 
 
@@ -83,20 +88,25 @@ def _reader(item: Item, to: list[Destination]) -> Make:
     if name not in {"periodic", "pull"}:
         return plugin(inner, "opentelemetry_metric_reader", name, ["periodic", "pull"])
     options = inner.map()
-    if (producers := options.get("producers")) is not None:
-        producers.problem("has no producers that are known", "leave it out")
+    for producer in options.elements("producers"):
+        if (found := producer.map().one()) is not None:
+            found[1].problem(f"there is no metric producer {found[0]!r} here", "leave it out")
     limits = _limits(options.map("cardinality_limits"))
     target = options.get("exporter", required=True)
     if name == "pull":
         options.done()
         return _prometheus(target, limits, to)
-    interval = options.number("interval", least=1) or 60_000
+    interval = options.number("interval")
     timeout = options.number("timeout")
-    size = options.number("max_export_batch_size", least=1)
+    size = options.number("max_export_batch_size/development", least=1)
     make = exporter(target, "metrics", to, _preferences)
     options.done()
     return lambda: PeriodicExportingMetricReader(
-        make(), interval, 30_000 if timeout is None else timeout, limits, max_export_batch_size=size
+        make(),
+        60_000 if interval is None else interval or 1,
+        30_000 if timeout is None else timeout or NO_LIMIT,
+        limits,
+        max_export_batch_size=size,
     )
 
 
@@ -155,7 +165,8 @@ def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
     return make
 
 
-def _view(options: Map) -> Make:
+def _view(item: Item) -> View | None:
+    options = item.map()
     selector = options.map("selector", required=True)
     stream = options.map("stream", required=True)
     options.done()
@@ -181,7 +192,11 @@ def _view(options: Map) -> Make:
         and not selector.names()
     ):
         given["instrument_name"] = "*"
-    return lambda: View(**given)
+    try:
+        return View(**given)
+    except ValueError as error:
+        item.problem(str(error))
+        return None
 
 
 def _keys(options: Map) -> dict[str, Any]:
@@ -194,6 +209,21 @@ def _keys(options: Map) -> dict[str, Any]:
     if kept:
         return {"attribute_keys": set(kept) - set(dropped)}
     return {"excluded_attribute_keys": set(dropped)}
+
+
+def _boundaries(options: Map) -> list[float] | None:
+    """Return the bounds of buckets; an empty list is one bucket, none at all the usual ones."""
+    item = options.get("boundaries")
+    bounds = None if item is None else item.plain()
+    if item is None or bounds is None:
+        return None
+    if not isinstance(bounds, list) or any(type(one) not in {int, float} for one in bounds):
+        item.problem(f"is {bounds!r}, not a list of numbers")
+        return None
+    if any(one >= other for one, other in pairwise(bounds)):
+        item.problem("does not rise", "sort the numbers, each of them once")
+        return None
+    return bounds
 
 
 def _aggregation(item: Item | None) -> Any:  # noqa: PLR0911 - one for each aggregation
@@ -213,11 +243,11 @@ def _aggregation(item: Item | None) -> Any:  # noqa: PLR0911 - one for each aggr
             case "last_value":
                 return LastValueAggregation()
             case "explicit_bucket_histogram":
-                bounds = [one.plain() for one in options.elements("boundaries")]
                 extremes = options.value("record_min_max", bool) is not False
-                return ExplicitBucketHistogramAggregation(bounds or None, extremes)
+                return ExplicitBucketHistogramAggregation(_boundaries(options), extremes)
             case "base2_exponential_bucket_histogram":
-                scale, size = options.number("max_scale", least=-10), options.number("max_size")
+                scale = options.number("max_scale", least=-10, most=20)
+                size = options.number("max_size", least=2)
                 return ExponentialBucketHistogramAggregation(
                     size or 160,
                     20 if scale is None else scale,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,11 +12,26 @@ from heliograph.sdk.configuration._configured import Destination
 from heliograph.sdk.configuration._environment import where
 from heliograph.sdk.configuration._samplers import plugin
 from heliograph.sdk.configuration._yaml import Item, Map
-from heliograph.sdk.exporter.otlp._settings import read_headers
+from heliograph.sdk.exporter.otlp._settings import GRPC_CODINGS, HTTP_CODINGS, read_headers
+from heliograph.sdk.resources._detectors import read_pairs
+
+_log = logging.getLogger("heliograph.sdk.configuration")
 
 Make = Callable[[], Any]
 
 OWN = ["otlp_http", "otlp_grpc", "otlp_file/development", "console"]
+
+_ENDPOINTS = {
+    "otlp_proto_grpc": "http://localhost:4317",
+    "otlp_proto_http": "http://localhost:4318/v1/{}",
+    "otlp_json_http": "http://localhost:4318/v1/{}",
+}
+
+UNBOUNDED = 1 << 40
+"""Bytes of a request that has no bound."""
+
+ANSWER = 4 << 20
+"""Bytes of an answer that are read."""
 
 _TYPES: dict[str, type] = {"string": str, "bool": bool, "int": int, "double": float}
 
@@ -38,7 +54,10 @@ def exporter(
         kind, given = _OPTIONS[name](options)
         given |= more(options)
         options.done()
-        make = lambda: components.exporter_class(signal, kind)(**given)  # noqa: E731
+        if kind.startswith("otlp_") and kind != "otlp_file":
+            given["endpoint"] = given["endpoint"] or _ENDPOINTS[kind].format(signal)
+        cls = components.exporter_class
+        make = lambda: inner.made(lambda: cls(signal, kind)(**given))  # noqa: E731
 
     def made() -> Any:
         exporter = make()
@@ -48,8 +67,13 @@ def exporter(
     return made
 
 
-def _otlp(options: Map) -> dict[str, Any]:
-    headers = dict(read_headers(options.text("headers_list")))
+def _otlp(options: Map, codings: Sequence[str]) -> dict[str, Any]:
+    listed = options.text("headers_list")
+    if any("=" not in pair for pair in (listed or "").split(",") if pair.strip()):
+        item = options.get("headers_list")
+        if item is not None:
+            item.problem("has an entry without '='", "write name=value,name=value")
+    headers = dict(read_headers(listed)) if listed and "=" in listed else {}
     for item in options.elements("headers"):
         pair = item.map()
         name, value = pair.text("name", required=True), pair.text("value")
@@ -58,36 +82,39 @@ def _otlp(options: Map) -> dict[str, Any]:
             headers[name.lower()] = value
     timeout = options.number("timeout")
     size = options.number("max_request_size")
-    options.number("max_response_size", least=1)
+    if (options.number("max_response_size", least=1) or ANSWER) != ANSWER:
+        _log.warning("max_response_size is not used; %d bytes are read", ANSWER)
     given: dict[str, Any] = {
         "endpoint": options.text("endpoint"),
         "headers": headers or None,
-        "compression": options.text("compression") or "none",
+        "compression": options.choice("compression", codings) or "none",
         "timeout": 10.0 if timeout is None else (timeout / 1000 or 1e9),
-        "max_request_size": size or None,
+        "max_request_size": UNBOUNDED if size == 0 else size,
     }
     return given
 
 
+def _tls(options: Map) -> dict[str, Any]:
+    return {
+        "certificate_file": options.text("ca_file"),
+        "client_key_file": options.text("key_file"),
+        "client_certificate_file": options.text("cert_file"),
+    }
+
+
 def _http(options: Map) -> tuple[str, dict[str, Any]]:
-    given = _otlp(options)
+    given = _otlp(options, HTTP_CODINGS)
     if (tls := options.map("tls")) is not None:
-        given["certificate_file"] = tls.text("ca_file")
-        given["client_key_file"] = tls.text("key_file")
-        given["client_certificate_file"] = tls.text("cert_file")
+        given |= _tls(tls)
         tls.done()
     encoding = options.choice("encoding", ["protobuf", "json"])
     return ("otlp_json_http" if encoding == "json" else "otlp_proto_http"), given
 
 
 def _grpc(options: Map) -> tuple[str, dict[str, Any]]:
-    given = _otlp(options)
+    given = _otlp(options, GRPC_CODINGS)
     if (tls := options.map("tls")) is not None:
-        given["insecure"] = tls.value("insecure", bool)
-        for key in ("ca_file", "key_file", "cert_file"):
-            item = tls.get(key)
-            if item is not None and item.plain():
-                item.problem("is not read from the file", "use OTEL_EXPORTER_OTLP_CERTIFICATE etc.")
+        given |= _tls(tls) | {"insecure": tls.value("insecure", bool)}
         tls.done()
     return "otlp_proto_grpc", given
 
@@ -119,8 +146,7 @@ def resource(options: Map | None) -> Make:
     url, makers = None, []
     keep: Callable[[str], bool] = lambda key: True  # noqa: E731
     if options is not None:
-        for name, value in read_pairs(options.text("attributes_list")):
-            given[name] = value
+        given |= _listed(options)
         for item in options.elements("attributes"):
             given |= _attribute(item)
         url = options.text("schema_url")
@@ -141,12 +167,15 @@ def resource(options: Map | None) -> Make:
     return make
 
 
-def read_pairs(text: str | None) -> list[tuple[str, str]]:
-    """Return ``key=value`` pairs with commas between, values percent-encoded."""
-    from urllib.parse import unquote  # noqa: PLC0415 - seldom needed
-
-    pairs = [pair.partition("=") for pair in (text or "").split(",") if "=" in pair]
-    return [(key.strip(), unquote(value.strip())) for key, _, value in pairs]
+def _listed(options: Map) -> dict[str, str]:
+    text = options.text("attributes_list")
+    try:
+        return read_pairs(text or "")
+    except ValueError as error:
+        item = options.get("attributes_list")
+        if item is not None:
+            item.problem(f"is {text!r}, {error}", "write key=value,key=value, percent-encoded")
+        return {}
 
 
 def _attribute(item: Item) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from heliograph.sdk.configuration import _components as components
-from heliograph.sdk.configuration._yaml import Item, Map
+from heliograph.sdk.configuration._yaml import Item, Map, near
 from heliograph.sdk.trace import composable, sampling
 from heliograph.sdk.trace._sampling_experimental import _rule_based as rules
 
@@ -21,9 +21,9 @@ def plugin(item: Item, group: str, name: str, own: list[str]) -> Make:
     try:
         cls = components.installed(group, name, own)
     except components.UnknownComponent as error:
-        item.problem(str(error))
+        item.problem(str(error), near(name, own) or f"install the package that has {name}")
         return lambda: None
-    return lambda: cls(**options)
+    return lambda: item.made(lambda: cls(**options))
 
 
 def sampler(item: Item | None) -> Make:
@@ -76,7 +76,7 @@ def _parent_based(options: Map) -> Make:
 
 def _jaeger(options: Map) -> Make:
     endpoint = options.text("endpoint", required=True)
-    interval = options.number("interval", least=1) or 60_000
+    interval = options.number("interval") or 60_000
     initial = sampler(options.get("initial_sampler", required=True))
 
     def make() -> Any:

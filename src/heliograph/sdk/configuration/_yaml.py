@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 try:
@@ -16,9 +16,19 @@ try:
 except ImportError as error:
     raise ImportError("OTEL_CONFIG_FILE needs PyYAML: pip install pyyaml") from error
 
-_RESOLVER: Any = yaml.resolver.Resolver()
-_REFERENCE = re.compile(r"\$\$|\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _INSIDE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NAMED = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", "+.inf"), float("inf")),
+    "-.inf": float("-inf"),
+    ".nan": float("nan"),
+}
 
 
 class ConfigurationError(ValueError):
@@ -36,7 +46,9 @@ class Source:
         """Note what is wrong at a node."""
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         place = f"{self.name}:{line}:{column}: {path or 'the file'}: {said}"
-        self._problems.append((line, column, place + (f"\n    fix: {fix}" if fix else "")))
+        problem = (line, column, place + (f"\n    fix: {fix}" if fix else ""))
+        if problem not in self._problems:
+            self._problems.append(problem)
 
     def check(self) -> None:
         """Raises: ConfigurationError when something is wrong."""
@@ -61,35 +73,35 @@ class Item:
             return [item.plain() for item in self.items()]
         if isinstance(self.node, yaml.MappingNode):
             return {
-                key.value: Item(value, f"{self.path}.{key.value}", self.source).plain()
+                key.value: Item(value, f"{self.path}.{key.value}".lstrip("."), self.source).plain()
                 for key, value in self.node.value
             }
         return self._scalar()
 
     def _scalar(self) -> Any:
-        text, tag = self.node.value, self.node.tag
-        if "$" in text:
-            text = _REFERENCE.sub(self._put_in, text)
-            if self.node.style is None:
-                tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))
-        kind = tag.rpartition(":")[2]
-        if kind == "null":
-            return None
-        if kind == "bool" and text.lower() in {"true", "false"}:
-            return text.lower() == "true"
-        if kind in {"int", "float"}:
-            made = yaml.ScalarNode(tag, text, self.node.start_mark, self.node.end_mark)
-            return yaml.constructor.SafeConstructor().construct_object(made)
-        return text
+        # What "$$" stands for is no part of a reference, so it is split off first.
+        parts = self.node.value.split("$$")
+        text = "$".join(_REFERENCE.sub(self._put_in, part) for part in parts)
+        if self.node.style is not None or self.node.tag == "!":
+            return text
+        return core_schema(text)
 
     def _put_in(self, found: re.Match[str]) -> str:
-        if found[0] == "$$":
-            return "$"
         inside = _INSIDE.fullmatch(found[1])
         if inside is None:
             self.problem(f"{found[0]} is no reference", "write ${NAME} or ${NAME:-default}")
             return ""
         return os.environ.get(inside[1], "") or inside[2] or ""
+
+    def made(self, make: Callable[[], Any]) -> Any:
+        """Return what this makes of what is here. Raises: ConfigurationError when that fails."""
+        try:
+            return make()
+        except (ConfigurationError, ImportError, OSError) as error:
+            raise error
+        except Exception as error:
+            self.problem(f"cannot be made: {type(error).__name__}: {error}")
+            self.source.check()
 
     def items(self) -> list[Item]:
         """Return the elements of a list."""
@@ -106,6 +118,15 @@ class Item:
         return Map(self)
 
 
+def core_schema(text: str) -> Any:
+    """Return what unquoted text stands for. Spec: YAML 1.2, core schema."""
+    if text in _NAMED:
+        return _NAMED[text]
+    if _INTEGER.fullmatch(text):
+        return int(text, 0 if text[:2] in {"0x", "0o"} else 10)
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
 class Map:
     """The keys of a map. Those that nobody asked for are problems when `done` is called."""
 
@@ -116,6 +137,9 @@ class Map:
         self._keys: dict[str, Any] = {}
         if isinstance(item.node, yaml.MappingNode):
             for key, value in item.node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    item.source.problem(key, item.path, "has a key that is no name")
+                    continue
                 path = f"{item.path}.{key.value}".lstrip(".")
                 if key.value in self._found:
                     item.source.problem(key, path, "stands there twice")
@@ -145,11 +169,15 @@ class Map:
         return None if found is None else found.map()
 
     def elements(self, key: str, *, required: bool = False) -> list[Item]:
-        """Return the elements of a key's list; none when it is absent."""
+        """Return the elements of a key's list; none when it is absent. An empty list is a problem:
+        nobody knows whether it means none or the default."""
         found = self.get(key, required=required)
-        if found is None or found.node.tag.endswith(":null"):
+        if found is None or (isinstance(found.node, yaml.ScalarNode) and found.plain() is None):
             return []
-        return found.items()
+        items = found.items()
+        if not items and isinstance(found.node, yaml.SequenceNode):
+            found.problem("is an empty list", f"leave {key} out, or add an element")
+        return items
 
     def value(self, key: str, kind: type, *, required: bool = False) -> Any:
         """Return the scalar of a key, of this type; None when it is absent or null."""
@@ -197,9 +225,7 @@ class Map:
         value, names = self.text(key), list(allowed)
         if value is None or value in names:
             return value
-        self._found[key].problem(
-            f"is {value!r}, not one of {', '.join(names)}", _near(value, names)
-        )
+        self._found[key].problem(f"is {value!r}, not one of {', '.join(names)}", near(value, names))
         return None
 
     def one(self) -> tuple[str, Item] | None:
@@ -214,13 +240,22 @@ class Map:
         """Note the keys that nobody asked for."""
         for name, item in self._found.items():
             if name not in self._known:
-                fix = _near(name, self._known) or f"known are {', '.join(self._known) or 'none'}"
+                fix = near(name, self._known) or f"known are {', '.join(self._known) or 'none'}"
                 item.source.problem(self._keys[name], item.path, "is not an option here", fix)
 
 
-def _near(name: str, known: list[str]) -> str:
+def near(name: str, known: list[str]) -> str:
+    """Return a fix where a name is nearly one that is known."""
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _said(path: str, error: Any) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return f"{path}: is no YAML: {error}"
+    context = f" ({error.context})" if getattr(error, "context", None) else ""
+    return f"{path}:{mark.line + 1}:{mark.column + 1}: is no YAML: {error.problem}{context}"
 
 
 def read(path: str) -> tuple[Item, Source]:
@@ -230,7 +265,7 @@ def read(path: str) -> tuple[Item, Source]:
         try:
             node = yaml.compose(file, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+            raise ConfigurationError(_said(path, error)) from error
     if node is None:
         raise ConfigurationError(f'{path}: the file is empty\n    fix: add file_format: "1.0"')
     return Item(node, "", source), source

@@ -5,6 +5,7 @@
 Spec: Logs SDK.
 """
 
+from heliograph.sdk.logs._bridge import EventToSpanEventBridge
 from heliograph.sdk.logs._handler import LoggingHandler
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import (
@@ -25,6 +26,7 @@ LogLimits = LogRecordLimits
 
 __all__ = [
     "ConcurrentMultiLogRecordProcessor",
+    "EventToSpanEventBridge",
     "LogDroppedAttributesWarning",
     "LogLimits",
     "LogRecordDroppedAttributesWarning",

@@ -104,7 +104,7 @@ class LoggingHandler(logging.Handler):
             if record.levelno >= logging.WARNING:
                 self._show(record)
             logger = self._loggers.get(record.name)
-            if logger is not None and not logger._is_enabled():
+            if logger is not None and not logger._takes(severity(record.levelno)):
                 return
             info = record.exc_info
             more = None if not info or info[1] is None else exception_fields(info[1])
@@ -142,7 +142,9 @@ class LoggingHandler(logging.Handler):
                     return
                 if type(found) is Logger:
                     self._loggers[record.name] = found
-                    if not found._is_enabled() or _record(found, record, body, more):
+                    if not found._takes(severity(record.levelno)):
+                        return
+                    if _record(found, record, body, more):
                         return
             found.emit(_made(record, body, more))
         finally:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs as api
+from opentelemetry.trace import get_current_span
 
 from heliograph._core import LogRecorder, LogRoute, Scope
 from heliograph.sdk import _variables as variables
@@ -40,6 +41,10 @@ class LoggerConfig:
     """
 
     is_enabled: bool = True
+    minimum_severity: int = 0
+    """Records below this severity number are dropped; those that have none are not."""
+    trace_based: bool = False
+    """Records inside of unsampled traces are dropped."""
 
     @classmethod
     def default(cls) -> LoggerConfig:
@@ -72,7 +77,7 @@ class Logger(api.Logger):
         self._route = _route or route_of(multi_log_record_processor)
         self._instrumentation_scope = instrumentation_scope
         self._log_record_limits = log_record_limits or LogRecordLimits()
-        self._logger_config = _logger_config or LoggerConfig()
+        self._set_logger_config(_logger_config or LoggerConfig())
         self._set_resource(resource)
 
     def _set_resource(self, resource: Resource) -> None:
@@ -90,9 +95,24 @@ class Logger(api.Logger):
 
     def _set_logger_config(self, logger_config: Any) -> None:
         self._logger_config = logger_config
+        # What the official SDK's configurators say knows only whether.
+        self._least = int(getattr(logger_config, "minimum_severity", 0) or 0)
+        self._trace_based = bool(getattr(logger_config, "trace_based", False))
 
     def _is_enabled(self) -> bool:
         return bool(self._logger_config.is_enabled)
+
+    def _takes(self, number: Any, context: Any = None) -> bool:
+        """Return whether the logger is enabled for a severity number, in a context or the current
+        one."""
+        if not self._logger_config.is_enabled:
+            return False
+        if self._least and number and int(getattr(number, "value", number)) < self._least:
+            return False
+        if not self._trace_based:
+            return True
+        span = get_current_span(context).get_span_context()
+        return not span.is_valid or span.trace_flags.sampled
 
     @property
     def instrumentation_scope(self) -> InstrumentationScope:
@@ -112,7 +132,7 @@ class Logger(api.Logger):
         event_name: str | None = None,
     ) -> bool:
         """Return whether a record like this would go anywhere."""
-        return self._is_enabled() and bool(
+        return self._takes(severity_number, context) and bool(
             self._multi_log_record_processor.enabled(
                 context=context,
                 instrumentation_scope=self._instrumentation_scope,
@@ -136,10 +156,12 @@ class Logger(api.Logger):
         exception: BaseException | None = None,
     ) -> None:
         """Emit a record, whole or in parts. An exception becomes attributes."""
-        if not self._is_enabled():
-            return
         if record is not None:
-            self._emit_record(record)
+            inner: Any = getattr(record, "log_record", record)
+            if self._takes(inner.severity_number, getattr(inner, "context", None)):
+                self._emit_record(record)
+            return
+        if not self._takes(severity_number, context):
             return
         attributes = with_exception(attributes, exception)
         if not self.recorder.emit(

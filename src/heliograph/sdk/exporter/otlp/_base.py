@@ -193,6 +193,8 @@ class OverGrpc(OtlpExporter):
         max_concurrent_requests: on their way at a time; 8.
         meter_provider: where metrics about this exporter go; the global one where
             ``OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED`` is true.
+        certificate_file: authorities to trust, PEM.
+        client_key_file, client_certificate_file: for mutual TLS, PEM.
 
     Raises: ValueError when a bound is not positive. An endpoint that is none is said at the first
         export.
@@ -213,6 +215,9 @@ class OverGrpc(OtlpExporter):
         max_request_size: int | None = None,
         max_concurrent_requests: int = CONCURRENCY,
         meter_provider: Any = None,
+        certificate_file: str | None = None,
+        client_key_file: str | None = None,
+        client_certificate_file: str | None = None,
     ) -> None:
         if credentials is not None:
             _log.warning("credentials of grpcio are not used; name certificates in the environment")
@@ -224,6 +229,11 @@ class OverGrpc(OtlpExporter):
             headers=headers,
             timeout=timeout,
             compression=compression,
+            files={
+                "ca": certificate_file,
+                "key": client_key_file,
+                "cert": client_certificate_file,
+            },
         )
         self._endpoint = settings.where
         self._headers = dict(settings.native["headers"])
