@@ -125,7 +125,15 @@ def test_an_endpoint_that_is_none_is_said_and_raises_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert not send(Http(endpoint="nowhere"))
-    assert "nowhere" in caplog.text
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL such as http://host:4318" in caplog.text
+
+
+def test_a_certificate_that_is_not_there_is_said_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere")
+    assert not send(Grpc("https://127.0.0.1:1"))
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE is /nowhere, which cannot be read" in caplog.text
 
 
 def test_the_signal_wins_over_all_signals_and_arguments_over_both(

@@ -51,6 +51,18 @@ SLICE = 0.2
 """Seconds after which a shut-down is noticed at the latest."""
 
 
+OPTIONS = {
+    "ca_file": "CERTIFICATE",
+    "cert_file": "CLIENT_CERTIFICATE",
+    "key_file": "CLIENT_KEY",
+    "compression": "COMPRESSION",
+    **dict.fromkeys(
+        ("endpoint", "traces_endpoint", "metrics_endpoint", "logs_endpoint"), "ENDPOINT"
+    ),
+}
+"""Variables of what the native clients call their options."""
+
+
 class Sender:
     """Sends batches to one place, and tries again while there is time.
 
@@ -194,7 +206,15 @@ class Sender:
                     self._client = self._make(self._events, self._settings.native)
                 flying[request] = self._client.send(request.batch, left, request.answers.append)
             except Exception as error:
-                yield request, str(error)
+                yield request, self._wrong(error)
+
+    def _wrong(self, error: Exception) -> str:
+        """Return what is wrong with the settings, by the variables that set them."""
+        if len(error.args) != 2:
+            return str(error)
+        option, said = error.args
+        name = OPTIONS.get(str(option).rpartition(".")[2])
+        return f"{option if name is None else f'OTEL_EXPORTER_OTLP_{name}'} {said}"
 
     def _landed(
         self, waiting: list[Request], flying: dict[Request, Call]
