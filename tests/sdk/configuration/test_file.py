@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.sdk.configuration._file import configure_from_file
-from heliograph.sdk.configuration._yaml import ConfigurationError
+from heliograph.sdk.configuration import ConfigurationError, configure_from_file
 
 KITCHEN_SINK = """
 file_format: "1.0"

@@ -15,6 +15,7 @@ import pytest
 from exporters.backends import HttpBackend
 
 from heliograph.sdk.configuration._file import Plan
+from heliograph.sdk.configuration._instrumentation import variables_of
 from heliograph.sdk.configuration._yaml import read
 
 HERE = Path(__file__).parent
@@ -195,6 +196,31 @@ trace.get_tracer("t").start_span("none").end()
     ended = run(path, program)
     fields = "['x-b3-sampled', 'x-b3-spanid', 'x-b3-traceid']"
     assert (ended.stdout, ended.stderr) == (f"True None {fields}\n", "")
+
+
+def test_instrumentations_get_their_variables(tmp_path: Path) -> None:
+    path = tmp_path / "sdk.yaml"
+    path.write_text("""
+file_format: "1.0"
+instrumentation/development:
+  general:
+    http:
+      semconv: {version: 1, dual_emit: true}
+      client: {request_captured_headers: [Accept, X-Id], known_methods: [GET]}
+      server: {response_captured_headers: [Content-Type], known_methods: [GET, QUERY]}
+    db: {semconv: {version: 1}}
+  python: {example: {property: value}}
+""")
+    item, source = read(str(path))
+    Plan(item.map())
+    source.check()
+    instrumentation = item.map().get("instrumentation/development")
+    assert variables_of(instrumentation) == {
+        "OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup,database",
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "Accept,X-Id",
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE": "Content-Type",
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET,QUERY",
+    }
 
 
 PACKAGE = """

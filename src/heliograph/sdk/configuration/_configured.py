@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class ConfigurationError(ValueError):
+    """A file cannot be used; the message has a line for each problem and one for each fix."""
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where a signal goes."""

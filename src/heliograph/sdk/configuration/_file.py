@@ -17,6 +17,7 @@ from heliograph.sdk.configuration import _environment as environment
 from heliograph.sdk.configuration._configured import Configured, Destination
 from heliograph.sdk.configuration._file_metrics import meter_provider
 from heliograph.sdk.configuration._file_parts import exporter, resource
+from heliograph.sdk.configuration._instrumentation import variables_of
 from heliograph.sdk.configuration._samplers import plugin, sampler
 from heliograph.sdk.configuration._scopes import configurator
 from heliograph.sdk.configuration._yaml import Item, Map, read
@@ -28,24 +29,13 @@ _log = logging.getLogger("heliograph.sdk.configuration")
 DEPTH = 64
 """Levels of a value that are kept when nobody says, by the schema."""
 
-OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
-
 _LEVELS = {"trace": 10, "debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 
 
 def configure_from_file(
     path: str, *, replaceable: bool = False, logging_handler: bool | None = None
 ) -> Configured:
-    """Make what a file says, and make it global.
-
-    Args:
-        path: of the file.
-        replaceable: as for `configure_from_environment`.
-        logging_handler: take what `logging` logs, where the file has a ``logger_provider``; not
-            when False.
-
-    Raises: ConfigurationError with everything that is wrong; OSError.
-    """
+    """As `heliograph.sdk.configuration.configure_from_file`."""
     item, source = read(path)
     plan = Plan(item.map())
     source.check()
@@ -81,7 +71,7 @@ class Plan:
             meter_provider(top.map("meter_provider"), self._destinations),
             _logger_provider(top.map("logger_provider"), common, self._destinations),
         ]
-        self._opt_in = _stability(top.get("instrumentation/development"))
+        self._instrumentations = variables_of(top.get("instrumentation/development"))
         top.get("distribution")  # a vendor's, who reads it
         top.done()
 
@@ -93,21 +83,13 @@ class Plan:
         self._propagate()
         if self._disabled:
             return made
-        if self._opt_in:
-            os.environ.setdefault(OPT_IN, self._opt_in)
+        os.environ.update(self._instrumentations)
         about = self._about()
         with variables.unread():
             tracing, measuring, logged = (make(about) for make in self._providers)
         made.tracer_provider, made.meter_provider, made.logger_provider = tracing, measuring, logged
         made.destinations = self._destinations
         return made
-
-
-def _stability(item: Item | None) -> str:
-    """Return what instrumentations are asked to be stable; the rest is theirs to read."""
-    found = None if item is None else item.plain()
-    general = found.get("general") if isinstance(found, dict) else None
-    return str((general or {}).get("stability_opt_in_list") or "")
 
 
 def _limits(options: Map, more: list[str]) -> dict[str, Any]:

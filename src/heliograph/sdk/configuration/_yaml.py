@@ -11,10 +11,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from heliograph.sdk.configuration._configured import ConfigurationError
+
 try:
     import yaml
 except ImportError as error:
     raise ImportError("OTEL_CONFIG_FILE needs PyYAML: pip install pyyaml") from error
+
+__all__ = ["ConfigurationError", "Item", "Map", "Source", "core_schema", "near", "read"]
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _INSIDE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -29,10 +33,6 @@ _NAMED = {
     "-.inf": float("-inf"),
     ".nan": float("nan"),
 }
-
-
-class ConfigurationError(ValueError):
-    """A file cannot be used; the message has a line for each problem and one for each fix."""
 
 
 class Source:
