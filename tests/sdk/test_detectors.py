@@ -196,6 +196,43 @@ print(found.attributes.get("cloud.provider"), "os.type" in found.attributes, fou
         assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
 
 
+IMPORTS = """
+from heliograph.sdk.resources import Resource
+class Cloud:
+    def detect(self):
+        import opentelemetry.trace
+        from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
+        return Resource({"quiet": str(get_value(_SUPPRESS_INSTRUMENTATION_KEY))})
+"""
+
+
+def test_a_detector_may_import_what_is_being_imported_when_it_is_asked(tmp_path: Path) -> None:
+    """The launcher configures the SDK inside the import of the API, and waits for detectors."""
+    (tmp_path / "clouds.py").write_text(IMPORTS)
+    info = tmp_path / "clouds-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: clouds\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(POINTS)
+    program = """
+from opentelemetry import trace
+print(trace.get_tracer_provider().resource.attributes.get("quiet"))
+"""
+    heliograph = str(Path(sys.executable).parent / "heliograph")
+    ended = subprocess.run(
+        [heliograph, "run", sys.executable, "-W", "error", "-c", program],
+        env={
+            "PYTHONPATH": str(tmp_path),
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "cloud",
+            **{f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")},
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
 def test_entities_become_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "OTEL_ENTITIES",

@@ -68,6 +68,9 @@ class _Waking:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
+        # The module is whole: a thread that an action waits for may import it, too.
+        if module.__spec__ is not None:
+            module.__spec__._initializing = False  # type: ignore[attr-defined]
         self._fire(sys.modules.get(module.__name__, module))
 
 

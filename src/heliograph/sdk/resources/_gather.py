@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.environment_variables import OTEL_EXPERIMENTAL_RESOURCE_DETECTORS
 from heliograph.sdk.resources import _container, _names
 from heliograph.sdk.resources import _detectors as detectors
@@ -99,8 +100,13 @@ class _Answer:
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         if type(detector) not in OWN.values():
-            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread = threading.Thread(target=self._run_quietly, daemon=True)
             self._thread.start()
+
+    def _run_quietly(self) -> None:
+        # What a detector asks over HTTP is nobody's trace.
+        attach_exporting()
+        self._run()
 
     def _run(self) -> None:
         try:
