@@ -153,6 +153,18 @@ def test_the_signal_wins_over_all_signals_and_arguments_over_both(
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("3.5", 3.5), ("999", 999), ("1000", 1), ("10000", 10), ("0", 2147483.647), ("-1", 10)],
+)
+def test_a_time_out_is_seconds_or_from_1000_on_milliseconds(
+    text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", text)
+    assert http_settings("logs").timeout == grpc_settings("logs").timeout == seconds
+    assert http_settings("logs", timeout=2000).timeout == 2000
+
+
+@pytest.mark.parametrize(
     ("endpoint", "insecure", "bare", "secure"),
     [
         ("http://host:4317", None, "host:4317", False),
