@@ -260,14 +260,14 @@ HOST = Entity("host", {"host.id": "1"}, {})
 @pytest.mark.parametrize(
     ("text", "found", "said"),
     [
-        ("service{service.name=app};bad{syntax;host{host.id=1}", [SERVICE, HOST], "is not type{"),
-        ("service{};host{host.id=1}", [HOST], "nothing that identifies it"),
-        ("service{service.name=x};service{service.name=app}", [SERVICE], "more than one service"),
+        ("service{service.name=app};bad{syntax;host{host.id=1}", [SERVICE, HOST], "not type{"),
+        ("service{};host{host.id=1}", [HOST], "which nothing identifies"),
+        ("service{service.name=x};service{service.name=app}", [SERVICE], "another service"),
         ("service{service.name=app}@not-a-url", [SERVICE], "is no URL"),
         ("service{service.name=app}[a]", [], "'a' is not key=value"),
         ("service{service.name=app}[a=1];host{host.id=1}[a=2]",
-         [SERVICE, Entity("host", {"host.id": "1"}, {"a": "2"})], "both say a"),
-        ("1{a=b}", [], "is not type{"),
+         [SERVICE, Entity("host", {"host.id": "1"}, {"a": "2"})], "and service says a, too"),
+        ("1{a=b}", [], "not type{"),
         ("", [], None),
     ],
 )  # fmt: skip

@@ -119,6 +119,7 @@ NUMBERS = {
     ),
     **bad("OTEL_EXPORTER_OTLP_{TIMEOUT,COMPRESSION,PROTOCOL}", "-1", ""),
     **bad("OTEL_RESOURCE_ATTRIBUTES", "a=1,b", "none of it"),
+    "OTEL_ENTITIES": ("host{", "the rest"),
     "OTEL_TRACES_SAMPLER_ARG": ("2", "none"),
 }
 

@@ -5,11 +5,10 @@ Spec: Entity Propagation (in development).
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 
-_log = logging.getLogger("heliograph.sdk.resources")
+from heliograph.sdk import _variables as variables
 
 VARIABLE = "OTEL_ENTITIES"
 
@@ -46,11 +45,11 @@ def read_entities(text: str) -> list[Entity]:
         if entity is None:
             continue
         if entity.type in found:
-            _warn(f"there is more than one {entity.type}; the last is used")
+            _warn(part, f"and there is another {entity.type}", "the last")
             del found[entity.type]
         for other in found.values():
             for key in other.description.keys() & (entity.description.keys() | entity.id.keys()):
-                _warn(f"{other.type} and {entity.type} both say {key}; that of the last is used")
+                _warn(part, f"and {other.type} says {key}, too", "the last")
                 del other.description[key]
         found[entity.type] = entity
     return list(found.values())
@@ -59,19 +58,19 @@ def read_entities(text: str) -> list[Entity]:
 def _entity(part: str) -> Entity | None:
     match = _ENTITY.fullmatch(part)
     if match is None:
-        _warn(f"{part!r} is not type{{key=value}}[key=value]@url; it is left out")
+        _warn(part, "not type{key=value}[key=value]@url", "the rest")
         return None
     kind, given, described, url = match.groups()
     try:
         entity = Entity(kind, _pairs(given), _pairs(described or ""), url or "")
     except ValueError as error:
-        _warn(f"{part!r}: {error}; it is left out")
+        _warn(part, str(error), "the rest")
         return None
     if not entity.id:
-        _warn(f"{part!r} has nothing that identifies it; write {kind}{{key=value}}")
+        _warn(part, f"which nothing identifies (write {kind}{{key=value}})", "the rest")
         return None
     if entity.schema_url and not _URL.fullmatch(entity.schema_url):
-        _warn(f"{entity.schema_url!r} is no URL; {kind} is used without it")
+        _warn(part, f"and {entity.schema_url} is no URL", f"{kind} without it")
         return Entity(kind, entity.id, entity.description)
     return entity
 
@@ -84,10 +83,10 @@ def _pairs(text: str) -> dict[str, str]:
     for pair in filter(None, map(str.strip, text.split(","))):
         key, equals, value = pair.partition("=")
         if not equals or "=" in value or not _KEY.fullmatch(key):
-            raise ValueError(f"{pair!r} is not key=value")
+            raise ValueError(f"and {pair!r} is not key=value")
         found[key] = unquote(value)
     return found
 
 
-def _warn(said: str) -> None:
-    _log.warning("%s: %s", VARIABLE, said)
+def _warn(part: str, wrong: str, used: str) -> None:
+    variables.warn(VARIABLE, part, wrong, used)
