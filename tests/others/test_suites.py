@@ -1,7 +1,8 @@
 """The test suites that others ship, on our SDK: what fails is listed, and the list only shrinks.
 
 ``expected_failures.toml`` has a table for each suite: test (or a pattern of tests) to the reason.
-A test that fails unlisted fails the run, and so does a listed one that passes.
+A test that fails unlisted fails the run, and so does a listed one that passes, unless its reason
+begins with `UNSTEADY`.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ from pathlib import Path
 
 import pytest
 
-from others.install import HERE, home
+from others.install import HERE, interpreter, sources
 
 SUITES = [line.replace("==", "-") for line in (HERE / "suites.txt").read_text().split()]
 EXPECTED: dict[str, dict[str, str]] = tomllib.loads((HERE / "expected_failures.toml").read_text())
-SECONDS = 300
+SECONDS = 600
 ROOT = HERE.parents[1]
+UNSTEADY = "a matter of time: "
 
 
-def run_suite(suite: str, outcomes: Path) -> dict[str, tuple[str, str]]:
-    """Run a suite in its own process; return the outcome and the error of each test."""
-    folder = home()
+def run_suite(suite: str, outcomes: Path, *tests: str) -> dict[str, tuple[str, str]]:
+    """Run a suite, or some of its tests, in its own process; return the outcome and the error of
+    each test."""
     name, _, version = suite.rpartition("-")
-    source = folder / "sources" / f"{name.replace('-', '_')}-{version}"
+    source = sources() / f"{name.replace('-', '_')}-{version}"
     done = subprocess.run(
-        [folder / "venv" / "bin" / "python", "-m", "pytest", "-q", "--tb=line", "--timeout=60",
-         "-p", "alias_plugin", "-p", "no:cacheprovider", "--rootdir=.", "tests"],
+        [interpreter(), "-m", "pytest", "-q", "--tb=line", "--timeout=60",
+         "-p", "alias_plugin", "-p", "no:cacheprovider", "--rootdir=.",
+         *(tests or ["tests"])],
         cwd=source,
         env={
             "PATH": os.environ["PATH"],
@@ -47,12 +50,20 @@ def run_suite(suite: str, outcomes: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
+def unlisted(outcomes: dict[str, tuple[str, str]], expected: dict[str, str]) -> list[str]:
+    """Return the tests that fail and are not listed."""
+    failed = [test for test, (outcome, _) in outcomes.items() if outcome == "failed"]
+    return [test for test in failed if not any(fnmatchcase(test, line) for line in expected)]
+
+
 def judge(outcomes: dict[str, tuple[str, str]], expected: dict[str, str]) -> list[str]:
     """Return what is not as listed."""
     failed = {test for test, (outcome, _) in outcomes.items() if outcome == "failed"}
     listed = {test for test in outcomes for line in expected if fnmatchcase(test, line)}
-    problems = [f"fails: {test}: {outcomes[test][1]}" for test in sorted(failed - listed)]
-    problems += [f"passes, drop it from the list: {test}" for test in sorted(listed - failed)]
+    problems = [f"fails: {test}: {outcomes[test][1]}" for test in unlisted(outcomes, expected)]
+    steady = {line for line, reason in expected.items() if not reason.startswith(UNSTEADY)}
+    passed = {test for test in listed - failed if any(fnmatchcase(test, line) for line in steady)}
+    problems += [f"passes, drop it from the list: {test}" for test in sorted(passed)]
     problems += [
         f"is no test: {line}"
         for line in expected
@@ -65,7 +76,11 @@ def judge(outcomes: dict[str, tuple[str, str]], expected: dict[str, str]) -> lis
 def test_suite_fails_only_where_it_is_listed(suite: str, tmp_path: Path) -> None:
     outcomes = run_suite(suite, tmp_path / "outcomes.json")
     assert any(outcome == "passed" for outcome, _ in outcomes.values())
-    problems = judge(outcomes, EXPECTED.get(suite.rpartition("-")[0], {}))
+    expected = EXPECTED.get(suite.rpartition("-")[0], {})
+    # Many of them hope that something happens within some milliseconds.
+    if hasty := unlisted(outcomes, expected):
+        outcomes |= run_suite(suite, tmp_path / "again.json", *hasty)
+    problems = judge(outcomes, expected)
     assert not problems, "\n".join(problems)
 
 
@@ -75,8 +90,13 @@ def test_the_list_names_only_suites_that_are_run() -> None:
 
 
 def test_what_is_not_as_listed_is_found() -> None:
-    outcomes = {"a": ("passed", ""), "b": ("failed", "why"), "c": ("failed", "")}
-    assert judge(outcomes, {"a": "", "c": "", "d": ""}) == [
+    outcomes = {
+        "a": ("passed", ""),
+        "b": ("failed", "why"),
+        "c": ("failed", ""),
+        "t": ("passed", ""),
+    }
+    assert judge(outcomes, {"a": "", "c": "", "d": "", "t": UNSTEADY}) == [
         "fails: b: why",
         "passes, drop it from the list: a",
         "is no test: d",
