@@ -27,7 +27,7 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImportHook
     sys.modules.update(before)
 
 
-@pytest.mark.parametrize("first", ["library", "wrapt"])
+@pytest.mark.parametrize("first", ["library", "wrapt", "contrib"])
 def test_none_begins_while_what_it_is_made_with_is_being_imported(
     first: str, hook: ImportHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,10 +43,10 @@ class Activation:
         self._hook = hook
         self._lock = threading.RLock()
         self.states: dict[str, str] = {}
-        self._unfinished = set(FOUNDATIONS)
+        self._unfinished: set[str] = set()
         self._later: list[Callable[[], None]] = []
         for name in FOUNDATIONS:
-            hook.when_imported(name, partial(self._founded, name))
+            self._stand_back(name)
 
     def watch(self, found: list[Entry]) -> None:
         """Wait for the libraries of our instrumentations and of these; load the unknown ones."""
@@ -59,6 +59,8 @@ class Activation:
         for name, entry in packages.items():
             modules = IMPORTS.get(name, ())
             if name not in OURS:
+                # The program may import it before its library.
+                self._stand_back(entry.module)
                 self._wait(name, modules, partial(_contrib, entry), disabled)
 
     def _wait(
@@ -97,6 +99,11 @@ class Activation:
             self._hook.when_imported(module, act)
         if not modules:
             act(None)
+
+    def _stand_back(self, name: str) -> None:
+        """Begin nothing while this module is being imported."""
+        self._unfinished.add(name)
+        self._hook.when_imported(name, partial(self._founded, name))
 
     def _founded(self, name: str, _module: ModuleType) -> None:
         self._unfinished.discard(name)

@@ -187,7 +187,10 @@ LIBRARIES = {
                 ["INTERNAL in a thread", "INTERNAL in a pool", "INTERNAL by a timer"],
             )
         ],
-        metrics={"process.memory.usage", "process.cpu.time", "cpython.gc.collections"},
+    ),
+    "system_metrics": Library(
+        spans=[],
+        metrics={"sold", "process.memory.usage", "process.cpu.time", "cpython.gc.collections"},
     ),
     "asyncio": Library(spans=[], metrics={"asyncio.process.created", "asyncio.process.duration"}),
     # Services of models, which a program on loopback stands in for: they cost money and keys.

@@ -82,3 +82,20 @@ def test_a_library_is_instrumented(
         records = backend.items("logs")
         assert [record["body"]["stringValue"] for record in records] == library.logs
         assert {record["spanId"] for record in records} == {spans[0]["spanId"]}
+
+
+def test_of_all_that_is_installed_nothing_loads_before_its_library() -> None:
+    code = (
+        "import sys; names = [n for n in sys.modules if n.startswith('opentelemetry')]\n"
+        "import opentelemetry.instrumentation.pika, json; print(names)"
+    )
+    done = subprocess.run(
+        launched("python", "-c", code),
+        env=variables("http://127.0.0.1:9"),
+        capture_output=True,
+        text=True,
+        timeout=2 * servers.PATIENCE,
+        check=False,
+    )
+    assert done.stdout == "[]\n", done.stderr
+    assert "heliograph:" not in done.stderr
