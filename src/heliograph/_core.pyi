@@ -563,6 +563,12 @@ def fork_generation() -> int:
 def panics() -> int:
     """Return how many failures of the recorder were kept out of the program."""
 
+def call_in_children(function: Callable[[], None], /) -> None:
+    """Call this once in each forked child, before anything is recorded there."""
+
+def settle() -> None:
+    """Do in a forked child what has to come before anything is recorded, unless it was done."""
+
 def hold_time(nanos: int | None) -> None:
     """Hold the recorder's clock at nanoseconds since 1970; None lets it go on."""
 
@@ -609,6 +615,9 @@ class LogRecorder:
     def __new__(
         cls, scope: Scope, route: LogRoute, count: int | None, length: int | None
     ) -> LogRecorder: ...
+    def set_scope(self, scope: Scope) -> None:
+        """Write records of this scope from now on."""
+
     def take(self, record: Any, attributes: Any) -> bool:
         """Take a record of the API with these attributes."""
 

@@ -1,4 +1,4 @@
-"""The program that every server runs, and what arrives of it."""
+"""The programs that servers and pools run, and what arrives of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporters.backends import GrpcBackend, Received
+from instrument.conftest import listens
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -23,9 +24,10 @@ from sdk.programs import spans
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
-PATIENCE = 30.0
+PATIENCE = 60.0
+"""Seconds that a slow machine may take for what is done in one."""
 
-PROGRAM = """
+PROVIDERS = """
 import os
 from opentelemetry import _logs, metrics, trace
 from heliograph.sdk import flush_on_sigterm
@@ -39,28 +41,36 @@ from heliograph.sdk.metrics.export import PeriodicExportingMetricReader
 from heliograph.sdk.trace import TracerProvider
 from heliograph.sdk.trace.export import BatchSpanProcessor
 
-to = os.environ["ENDPOINT"]
+to = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
 trace.set_tracer_provider(TracerProvider())
 trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter(to)))
 _logs.set_logger_provider(LoggerProvider())
 _logs.get_logger_provider().add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(to)))
 reader = PeriodicExportingMetricReader(OTLPMetricExporter(to))
 metrics.set_meter_provider(MeterProvider([reader]))
+flush_on_sigterm()
+"""
+"""What a program does that knows of Heliograph; another is started by `heliograph run`."""
+
+WORK = """
+from opentelemetry import _logs, metrics, trace
 tracer = trace.get_tracer("program")
 logger = _logs.get_logger("program")
 counter = metrics.get_meter("program").create_counter("calls")
-
-flush_on_sigterm()
 
 def work(name):
     with tracer.start_as_current_span(name):
         counter.add(1)
         logger.emit(body=name)
+"""
 
+SERVED = """
 def wsgi(environ, start_response):
     work(environ["PATH_INFO"])
     start_response("200 OK", [("content-length", "2")])
     return [b"ok"]
+
+application = wsgi
 
 async def asgi(scope, receive, send):
     if scope["type"] != "http":
@@ -71,6 +81,8 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.body", "body": b"ok"})
 """
 
+LAUNCHER = (Path(sys.executable).parent / "heliograph", "run")
+
 
 def environment() -> Path:
     """Return the folder of commands of the environment with the servers; make it when missing."""
@@ -78,28 +90,25 @@ def environment() -> Path:
     digest = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:12]
     root = Path.home() / ".cache" / f"heliograph-life-{digest}"
     if not (root / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", root], check=True)
-        pip = [root / "bin" / "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", wanted], check=True)
+        uv = Path(sys.executable).parent / "uv"
+        subprocess.run([uv, "venv", "-q", "--clear", "-p", sys.executable, root], check=True)
+        into = ("--python", root / "bin" / "python")
+        subprocess.run([uv, "pip", "install", "-q", *into, "-r", wanted], check=True)
         (root / "ready").touch()
     return root / "bin"
 
 
 @contextmanager
 def started(
-    folder: Path, backend: GrpcBackend, *command: str, bin: Path
+    folder: Path, backend: GrpcBackend, *command: str | Path, program: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command of the environment beside the program; end its group whatever happens."""
-    (folder / "program.py").write_text(PROGRAM)
+    """Run a command beside ``program.py``; end its group whatever happens."""
+    (folder / "program.py").write_text(program)
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
-            [bin / command[0], *command[1:]],
+            command,
             cwd=folder,
-            env={
-                **os.environ,
-                "ENDPOINT": f"http://127.0.0.1:{backend.port}",
-                "PYTHONPATH": f"{SOURCE}:{folder}",
-            },
+            env=variables(folder, backend),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -107,9 +116,18 @@ def started(
     try:
         yield process
     finally:
-        if process.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
+
+
+def variables(folder: Path, backend: GrpcBackend) -> dict[str, str]:
+    """Return the environment of a program whose telemetry goes to the backend."""
+    return {
+        **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{backend.port}",
+        "PYTHONPATH": f"{SOURCE}:{folder}",
+    }
 
 
 def free_port() -> int:
@@ -118,22 +136,31 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def get(port: int, path: str) -> None:
-    """Ask for a page, from when the server is there."""
+def get(process: subprocess.Popen[bytes], port: int, path: str) -> None:
+    """Ask for a page once, as soon as the server is there."""
+    wait(process, lambda: listens(port))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+        assert answer.read() == b"ok"
+
+
+def wait(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> None:
+    """Wait for something that a process brings about."""
     end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                assert answer.read() == b"ok"
-                return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+    while not until():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
-def counts(received: list[Received]) -> tuple[list[str], list[str], int]:
-    """Return the names of spans, the bodies of log records, and the calls counted."""
+def said(folder: Path) -> str:
+    """Return what was put out; fail where something in it is our trouble."""
+    output = (folder / "output").read_text()
+    assert not any(sign in output for sign in ("heliograph:", "could not be", "Traceback")), output
+    return output
+
+
+def counts(received: list[Received], wanted: list[str]) -> tuple[list[str], list[str], int]:
+    """Return the names of spans, the bodies of wanted log records, and the calls counted."""
     logs: list[str] = []
     calls: dict[str, int] = {}
     traces = [one for one in received if "TraceService" in one.path]
@@ -150,4 +177,5 @@ def counts(received: list[Received]) -> tuple[list[str], list[str], int]:
                 )
                 for metric in (m for s in of.scope_metrics for m in s.metrics if m.name == "calls"):
                     calls[who] = max(metric.sum.data_points[0].as_int, calls.get(who, 0))
-    return sorted(span.name for span in spans(traces)), sorted(logs), sum(calls.values())
+    logs = sorted(body for body in logs if body in wanted)
+    return sorted(span.name for span in spans(traces)), logs, sum(calls.values())

@@ -3,58 +3,82 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from exporters.backends import GrpcBackend
 
-from life.programs import counts, environment, free_port, get, started
+from life.programs import (
+    LAUNCHER,
+    PATIENCE,
+    PROVIDERS,
+    SERVED,
+    WORK,
+    counts,
+    free_port,
+    get,
+    said,
+    started,
+    wait,
+)
 
 pytestmark = pytest.mark.slow
 
-GUNICORN = ("gunicorn", "--workers", "2", "--graceful-timeout", "10", "--bind", "127.0.0.1:{port}")
+GUNICORN = (
+    *("gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}"),
+    *("--timeout", "60", "--graceful-timeout", "30"),
+)
+UVICORN = ("uvicorn", "--port", "{port}", "program:asgi")
+UWSGI = (
+    *("uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "program", "--die-on-term"),
+    *("--enable-threads", "--master", "--processes", "2"),
+)
+WORKERS = {
+    "sync": "wsgi",
+    "gthread": "wsgi",
+    "gevent": "wsgi",
+    "asgi": "asgi",
+    "uvicorn_worker.UvicornWorker": "asgi",
+}
 SERVERS = {
     **{
         f"gunicorn {kind}{' preload' * preload}": (
-            *GUNICORN,
-            *("--worker-class", kind),
+            *(*GUNICORN, "--worker-class", kind, f"program:{entry}"),
             *("--preload",) * preload,
-            f"program:{'asgi' if kind == 'asgi' else 'wsgi'}",
         )
-        for kind in ("sync", "gthread", "asgi")
+        for kind, entry in WORKERS.items()
         for preload in (False, True)
     },
-    "uvicorn": ("uvicorn", "--port", "{port}", "program:asgi"),
-    "uvicorn workers": ("uvicorn", "--workers", "2", "--port", "{port}", "program:asgi"),
-    "uvicorn reload": ("uvicorn", "--reload", "--port", "{port}", "program:asgi"),
+    "uvicorn": UVICORN,
+    "uvicorn workers": (*UVICORN, "--workers", "2"),
+    "uvicorn reload": (*UVICORN, "--reload"),
+    "uwsgi": UWSGI,
+    "uwsgi lazy-apps": (*UWSGI, "--lazy-apps"),
+    "uwsgi without threads": tuple(part for part in UWSGI if part != "--enable-threads"),
+    "uwsgi gevent": (*UWSGI, "--gevent", "10"),
 }
+LAUNCHED = ("gunicorn sync", "gunicorn gevent preload", "uvicorn workers", "uwsgi")
 
 
-@pytest.fixture
-def backend() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture(scope="session")
-def commands() -> Path:
-    return environment()
-
-
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("server", "launched"),
+    [*((server, False) for server in SERVERS), *((server, True) for server in LAUNCHED)],
+)
 def test_a_server_loses_nothing_at_its_end(
-    server: str, backend: GrpcBackend, commands: Path, tmp_path: Path
+    server: str, launched: bool, backend: GrpcBackend, commands: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    command = [part.format(port=port) for part in SERVERS[server]]
+    name, *arguments = (part.format(port=port) for part in SERVERS[server])
+    command = [*LAUNCHER * launched, commands / name, *arguments]
+    program = PROVIDERS * (not launched) + WORK + SERVED
     wanted = [f"/{number:02}" for number in range(20)]
-    with started(tmp_path, backend, *command, bin=commands) as process:
+    with started(tmp_path, backend, *command, program=program) as process:
         for path in wanted:
-            get(port, path)
+            get(process, port, path)
+        if "--lazy-apps" in command:
+            # uWSGI itself hangs when told to end before each worker has imported the program.
+            wait(process, lambda: (tmp_path / "output").read_text().count("WSGI app 0") == 2)
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-    output = (tmp_path / "output").read_text()
-    assert counts(backend.received) == (wanted, wanted, len(wanted)), output
-    assert "heliograph" not in output, output
+        process.wait(timeout=PATIENCE)
+    assert counts(backend.received, wanted) == (wanted, wanted, len(wanted)), said(tmp_path)
+    said(tmp_path)

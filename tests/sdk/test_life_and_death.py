@@ -14,6 +14,12 @@ from exporters.backends import GrpcBackend
 
 from sdk.programs import SETUP, names, requests, run, spans
 
+PATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "120"}
+"""Lets an export try for two minutes, so that who waits for it is told from who does not."""
+
+LONG = 45
+"""Seconds that a slow machine may take for a process that waits for two."""
+
 TUTORIAL = """
 import os
 from opentelemetry import trace
@@ -35,6 +41,15 @@ def backend() -> Iterator[GrpcBackend]:
     backend = GrpcBackend()
     yield backend
     backend.stop()
+
+
+def instances(backend: GrpcBackend) -> set[str]:
+    return {
+        pair.value.string_value
+        for request in requests(backend.received)
+        for pair in request.resource_spans[0].resource.attributes
+        if pair.key == "service.instance.id"
+    }
 
 
 def test_the_tutorial_runs_with_only_the_prefixes_changed(backend: GrpcBackend) -> None:
@@ -77,13 +92,7 @@ def test_spans_of_forked_children_arrive_once(backend: GrpcBackend) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     expected = ["after", "before", "child 0", "child 1", "child 2", "waiting in the parent"]
     assert names(backend.received) == expected
-    instances = {
-        pair.value.string_value
-        for request in requests(backend.received)
-        for pair in request.resource_spans[0].resource.attributes
-        if pair.key == "service.instance.id"
-    }
-    assert len(instances) == 4
+    assert len(instances(backend)) == 4
 
 
 def test_a_fork_from_c_counts(backend: GrpcBackend) -> None:
@@ -101,6 +110,7 @@ def test_a_fork_from_c_counts(backend: GrpcBackend) -> None:
     assert names(backend.received) == ["child", "parent"]
     ids = {span.span_id for span in spans(backend.received)}
     assert len(ids) == 2
+    assert len(instances(backend)) == 2
 
 
 def test_a_parent_keeps_exporting_while_it_forks(backend: GrpcBackend) -> None:
@@ -260,7 +270,7 @@ def test_sigterm_in_a_locked_section_and_twice_ends_in_time(backend: GrpcBackend
     ended = run(program, backend.port)
     assert (ended.returncode, ended.stderr) == (-15, "")
     assert names(backend.received) == ["last words"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < LONG
 
 
 def test_sigterm_does_not_wait_for_a_black_hole() -> None:
@@ -276,17 +286,17 @@ def test_sigterm_does_not_wait_for_a_black_hole() -> None:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
         began = time.monotonic()
-        ended = run(program, hole.getsockname()[1])
+        ended = run(program, hole.getsockname()[1], **PATIENT)
     assert ended.returncode == -signal.SIGTERM
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < LONG
 
 
 def test_a_dead_endpoint_delays_the_exit_by_little() -> None:
     with socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))
         began = time.monotonic()
-        ended = run('tracer.start_span("lost").end()', dead.getsockname()[1])
-    assert time.monotonic() - began < 5
+        ended = run('tracer.start_span("lost").end()', dead.getsockname()[1], **PATIENT)
+    assert time.monotonic() - began < LONG
     assert ended.returncode == 0
     assert ended.stderr.count("\n") <= 2
 
@@ -296,8 +306,8 @@ def test_a_black_hole_delays_the_exit_by_little_and_is_said() -> None:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
         began = time.monotonic()
-        ended = run('tracer.start_span("lost").end()', hole.getsockname()[1])
-    assert time.monotonic() - began < 5
+        ended = run('tracer.start_span("lost").end()', hole.getsockname()[1], **PATIENT)
+    assert time.monotonic() - began < LONG
     assert ended.returncode == 0
     assert "could not be exported before the exit" in ended.stderr
 
@@ -309,12 +319,12 @@ def test_force_flush_keeps_its_time_and_tells_the_truth() -> None:
         pass
     began = time.monotonic()
     assert trace.get_tracer_provider().force_flush(300) is False
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 45
     """
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen()
-        ended = run(program, hole.getsockname()[1])
+        ended = run(program, hole.getsockname()[1], **PATIENT)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -5,6 +5,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
+static SETTLED: AtomicU64 = AtomicU64::new(1);
 static WATCHING: Once = Once::new();
 static GATE: Gate = Gate(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
 
@@ -52,6 +53,17 @@ pub fn watch() {
 #[inline]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// Whether this process is a child in which `settle` has not been called.
+#[inline]
+pub fn is_unsettled() -> bool {
+    SETTLED.load(Ordering::Relaxed) != generation()
+}
+
+/// Note that what has to be done first in a child is being done; true for the first who calls it.
+pub fn settle() -> bool {
+    SETTLED.swap(generation(), Ordering::Relaxed) != generation()
 }
 
 /// Work with locks of the recorder while no fork can happen. The work must not wait for Python.

@@ -24,6 +24,8 @@ DEFAULTS = {
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os,container,kubernetes",
 }
 
+API = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
+
 _state: dict[str, Any] = {}
 _lock = threading.RLock()
 
@@ -46,9 +48,8 @@ def start() -> Activation | None:
         os.environ.setdefault(name, value)
     hook = ImportHook()
     hook.install()
-    hook.when_imported("opentelemetry.trace", lambda _module: configure())
-    hook.when_imported("opentelemetry.metrics", lambda _module: configure())
-    hook.when_imported("opentelemetry._logs", lambda _module: configure())
+    for name in API:
+        hook.when_imported(name, _configure_with_the_api)
     hook.when_imported("logging", _take_logs)
     activation = _state["activation"] = Activation(hook)
     activation.watch(list(entries()))
@@ -57,6 +58,16 @@ def start() -> Activation | None:
 
         atexit.register(activation.report)
     return activation
+
+
+def _configure_with_the_api(module: ModuleType) -> None:
+    """Configure the SDK, which imports the whole API, unless another part of it is half imported:
+    then that comes here, too, when it is whole."""
+    for name in API:
+        other = sys.modules.get(name, module)
+        if other is not module and getattr(other.__spec__, "_initializing", False):
+            return
+    configure()
 
 
 def configure() -> None:

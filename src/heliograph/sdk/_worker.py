@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from opentelemetry.context import (
@@ -19,6 +18,8 @@ from opentelemetry.context import (
 )
 
 from heliograph._core import fork_generation
+from heliograph.sdk._children import at_the_end
+from heliograph.sdk._thread import Thread
 
 _log = logging.getLogger("heliograph.sdk")
 
@@ -37,9 +38,9 @@ def attach_exporting() -> Any:
 class _Ticket:
     """Somebody waits until all that was held is exported."""
 
-    def __init__(self, *, last: bool = False) -> None:
+    def __init__(self, answer: Any, *, last: bool = False) -> None:
         self.last = last
-        self.answer: SimpleQueue[bool] = SimpleQueue()
+        self.answer: queue.SimpleQueue[bool] = answer
 
 
 class Worker:
@@ -55,7 +56,7 @@ class Worker:
         self._name = name
         self._export = export
         self._delay = delay
-        self._calls: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._calls: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._generation = fork_generation()
         self._stopped = False
@@ -84,12 +85,13 @@ class Worker:
     def _start(self) -> None:
         if self._generation != fork_generation():
             self._generation = fork_generation()
-            self._calls = SimpleQueue()
             self._thread = self._asked = None
             self._stopped = self._abandoned = False
         if self._thread is None and not self._stopped:
-            flush_in_children_of_multiprocessing(self)
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            at_the_end(self.leave)
+            # One that fits the thread: gevent replaces both, maybe after this module was imported.
+            self._calls = queue.SimpleQueue()
+            thread = Thread(self._run, self._name)
             try:
                 thread.start()
             except RuntimeError:
@@ -102,7 +104,7 @@ class Worker:
         while True:
             try:
                 ticket = self._calls.get(timeout=self._delay)
-            except Empty:
+            except queue.Empty:
                 self._all(everything=True)
                 continue
             if ticket is None:
@@ -134,7 +136,7 @@ class Worker:
         return good
 
     def _ask(self, *, last: bool) -> _Ticket:
-        self._asked = ticket = _Ticket(last=last)
+        self._asked = ticket = _Ticket(type(self._calls)(), last=last)
         self._calls.put(ticket)
         return ticket
 
@@ -155,7 +157,7 @@ class Worker:
         ticket, failures = self._ask(last=last), self._failures
         try:
             return ticket.answer.get(timeout=max(0.0, timeout)) and self._failures == failures
-        except Empty:
+        except queue.Empty:
             return False
 
     def leave(self, patience: float = PATIENCE, most: float = 30.0) -> bool:
@@ -176,20 +178,8 @@ class Worker:
             before = self.exported
             try:
                 return ticket.answer.get(timeout=patience)
-            except Empty:
+            except queue.Empty:
                 if self.exported == before:
                     break
         self._abandoned = True
         return False
-
-
-def flush_in_children_of_multiprocessing(worker: Worker) -> None:
-    """Flush at the end of a child of ``multiprocessing`` or billiard, which run no ``atexit``."""
-    for package in ("multiprocessing", "billiard"):
-        process = sys.modules.get(f"{package}.process")
-        util = sys.modules.get(f"{package}.util")
-        if process is None or util is None:
-            continue
-        current = process.current_process()
-        if type(current).__name__ != "_MainProcess" and current.name != "MainProcess":
-            util.Finalize(None, worker.leave, exitpriority=0)

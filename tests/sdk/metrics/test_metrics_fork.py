@@ -144,6 +144,40 @@ if __name__ == "__main__":
 """
 
 
+def test_a_child_that_was_forked_from_c_exports_by_itself_under_a_name_of_its_own() -> None:
+    backend = HttpBackend()
+    program = """
+import ctypes, os
+from heliograph.sdk.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from heliograph.sdk.metrics import MeterProvider
+from heliograph.sdk.metrics.export import PeriodicExportingMetricReader
+provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+counter = provider.get_meter("tests").create_counter("requests")
+counter.add(5)
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    counter.add(2)
+    raise SystemExit
+os.waitpid(pid, 0)
+"""
+    try:
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{backend.port}"},
+            timeout=60,
+            check=True,
+        )
+    finally:
+        backend.stop()
+    found = {}
+    for received in backend.received:
+        (of,) = Request.FromString(received.body).resource_metrics
+        who = {pair.key: pair.value.string_value for pair in of.resource.attributes}
+        value = of.scope_metrics[0].metrics[0].sum.data_points[0].as_int
+        found[who["service.instance.id"]] = value
+    assert sorted(found.values()) == [2, 5]
+
+
 def test_children_export_when_they_end() -> None:
     """Those of multiprocessing, which run no atexit, and those of fork alike."""
     backend = HttpBackend()

@@ -61,13 +61,14 @@ impl PyLogRoute {
 /// Writes the records of one scope into the queues of a route.
 #[pyclass(name = "LogRecorder", module = "heliograph._core", frozen)]
 pub struct PyLogRecorder {
-    scope: Arc<Scope>,
+    scope: Held<Arc<Scope>>,
     route: Py<PyLogRoute>,
     limits: Limits,
 }
 
 impl PyLogRecorder {
     fn queues(&self, py: Python<'_>) -> Option<Vec<Py<PyQueue>>> {
+        super::settle(py);
         let copy = |held: &mut Option<Vec<Py<PyQueue>>>| {
             Some(held.as_ref()?.iter().map(|queue| queue.clone_ref(py)).collect())
         };
@@ -75,10 +76,11 @@ impl PyLogRecorder {
     }
 
     fn push(&self, py: Python<'_>, queues: &[Py<PyQueue>], item: &[u8]) {
+        let Some(scope) = self.scope.with(py, |scope| scope.clone()) else { return };
         for queue in queues {
             let queue = queue.bind(py).get();
             queue.settle(py, || {
-                queue.push(py, &self.scope, item.len(), |out| out.extend_from_slice(item))
+                queue.push(py, &scope, item.len(), |out| out.extend_from_slice(item))
             });
         }
     }
@@ -96,7 +98,12 @@ impl PyLogRecorder {
         length: Option<usize>,
     ) -> Self {
         let (count, length) = (count.unwrap_or(usize::MAX), length.unwrap_or(usize::MAX));
-        Self { scope: scope.0.clone(), route, limits: Limits { count, length } }
+        Self { scope: Held::new(scope.0.clone()), route, limits: Limits { count, length } }
+    }
+
+    /// Write records of this scope from now on.
+    fn set_scope(&self, py: Python<'_>, scope: &PyScope) {
+        let _old = self.scope.with(py, |held| std::mem::replace(held, scope.0.clone()));
     }
 
     /// Take a record of the API with these attributes; false where processors want objects.

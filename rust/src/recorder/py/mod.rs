@@ -16,6 +16,9 @@ pub mod values;
 use pyo3::prelude::*;
 
 use super::{clock, fork};
+use held::Held;
+
+static IN_CHILDREN: Held<Option<Py<PyAny>>> = Held::new(None);
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch();
@@ -36,6 +39,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logs::encode_logs, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
     module.add_function(wrap_pyfunction!(fence::panics, module)?)?;
+    module.add_function(wrap_pyfunction!(call_in_children, module)?)?;
+    module.add_function(wrap_pyfunction!(settle, module)?)?;
     module.add_function(wrap_pyfunction!(hold_time, module)?)?;
     module.add_function(wrap_pyfunction!(forget, module)?)?;
     module.add_function(wrap_pyfunction!(tracer::random_id, module)?)?;
@@ -46,6 +51,32 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn fork_generation() -> u64 {
     fork::generation()
+}
+
+/// Call this once in each forked child, before anything is recorded there.
+#[pyfunction]
+fn call_in_children(py: Python<'_>, function: Py<PyAny>) {
+    let _old = IN_CHILDREN.with(py, |held| held.replace(function));
+}
+
+/// Do in a child what has to come before anything is recorded, unless it was done.
+#[pyfunction]
+#[inline]
+pub fn settle(py: Python<'_>) {
+    if fork::is_unsettled() {
+        settle_now(py);
+    }
+}
+
+#[cold]
+fn settle_now(py: Python<'_>) {
+    let function = IN_CHILDREN.with(py, |held| held.as_ref().map(|one| one.clone_ref(py)));
+    if fork::settle()
+        && let Some(Some(function)) = function
+        && let Err(error) = function.call0(py)
+    {
+        error.write_unraisable(py, Some(function.bind(py)));
+    }
 }
 
 /// Hold the recorder's clock at this time in nanoseconds since 1970; None lets it go on.

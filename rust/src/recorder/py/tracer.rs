@@ -127,6 +127,7 @@ impl PyTracer {
         current: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        super::settle(py);
         let api = Api::get(py)?;
         let found = match start.context.or(current) {
             Some(context) => api.parent(py, context)?,

@@ -38,6 +38,9 @@ class _Declines:
     def log(self, *args: Any) -> bool:
         return False
 
+    def set_scope(self, *args: Any) -> None:
+        pass
+
 
 class _Logger(Logger):
     """Emits records of another logger."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from opentelemetry.trace import get_current_span
 
 from heliograph._core import LogRecorder, LogRoute, Scope
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._children import in_children
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
@@ -81,16 +81,24 @@ class Logger(api.Logger):
         self._set_resource(resource)
 
     def _set_resource(self, resource: Resource) -> None:
-        scope = self._instrumentation_scope
         self._resource = resource
         self.recorder = LogRecorder(
-            Scope(
-                (resource.attributes, resource.schema_url or ""),
-                (scope.name, scope.version or "", scope.attributes or {}, scope.schema_url or ""),
-            ),
+            self._scope(),
             self._route,
             self._log_record_limits.max_log_record_attributes,
             self._log_record_limits.max_log_record_attribute_length,
+        )
+
+    def _begin_in_a_child(self, resource: Resource) -> None:
+        """Take another resource, for a record that is on its way already, too."""
+        self._resource = resource
+        self.recorder.set_scope(self._scope())
+
+    def _scope(self) -> Scope:
+        resource, scope = self._resource, self._instrumentation_scope
+        return Scope(
+            (resource.attributes, resource.schema_url or ""),
+            (scope.name, scope.version or "", scope.attributes or {}, scope.schema_url or ""),
         )
 
     def _set_logger_config(self, logger_config: Any) -> None:
@@ -258,10 +266,8 @@ class LoggerProvider(api.LoggerProvider):
         self._lock = threading.RLock()
         self._at_exit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
         LIVING.add(self)
+        in_children(self._in_the_child)
         self.own = observe(self, meter_provider)
-        if hasattr(os, "register_at_fork"):
-            method = weakref.WeakMethod(self._in_the_child)
-            os.register_at_fork(after_in_child=lambda: (found := method()) and found())
 
     @property
     def resource(self) -> Resource:
@@ -343,4 +349,4 @@ class LoggerProvider(api.LoggerProvider):
         self._lock = threading.RLock()
         self._resource = self._resource.merge(process_dependent(self._resource))
         for logger in self._loggers.values():
-            logger._set_resource(self._resource)
+            logger._begin_in_a_child(self._resource)

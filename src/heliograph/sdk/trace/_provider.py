@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import weakref
 from abc import ABCMeta
@@ -17,6 +16,7 @@ from opentelemetry import trace as api
 from heliograph._core import Route, Scope
 from heliograph._core import Tracer as NativeTracer
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._children import in_children
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._gather import process_dependent
@@ -234,10 +234,8 @@ class TracerProvider(api.TracerProvider):
         self._lock = threading.Lock()
         self._atexit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
         LIVING.add(self)
+        in_children(self._in_the_child)
         self.own = observe(self, meter_provider)
-        if hasattr(os, "register_at_fork"):
-            method = weakref.WeakMethod(self._in_the_child)
-            os.register_at_fork(after_in_child=lambda: (found := method()) and found())
 
     @property
     def resource(self) -> Resource:

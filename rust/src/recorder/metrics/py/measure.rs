@@ -14,7 +14,7 @@ use super::context::{context_or_current, current};
 use super::streams::PyTargets;
 use crate::recorder::any::Any;
 use crate::recorder::py::fence::fenced;
-use crate::recorder::py::values;
+use crate::recorder::py::{settle, values};
 
 /// Which measurements are offered as exemplars.
 pub enum Filter {
@@ -72,6 +72,7 @@ impl Targets {
         if self.storages.is_empty() {
             return;
         }
+        settle(amount.py());
         let value = match number(amount) {
             Ok(value) => value,
             Err(reason) => return self.refuse(reason, amount),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from opentelemetry import metrics as api
 from opentelemetry.util.types import Attributes
 
-from heliograph._core import MetricClock, MetricTargets
+from heliograph._core import MetricClock, MetricTargets, settle
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._children import at_the_end, in_children
 from heliograph.sdk._self_metrics import is_enabled, observe
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
@@ -101,8 +101,8 @@ class MeterProvider(api.MeterProvider):
             self._add(reader)
         if shutdown_on_exit:
             self._at_exit = atexit.register(self._exit)
-            flush_in_children_of_multiprocessing(self)
-        _watch_forks(self)
+            at_the_end(self._exit, child=True)
+        in_children(self._after_fork, self._begin)
 
     @property
     def resource(self) -> Resource:
@@ -156,10 +156,12 @@ class MeterProvider(api.MeterProvider):
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Collect and export now; return whether all of it arrived within the time."""
+        settle()
         return self._each_reader("force_flush", timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Collect and export a last time. Measuring goes on being harmless."""
+        settle()
         with self._lock:
             if self._shutdown:
                 _logger.warning("MeterProvider.shutdown was called before.")
@@ -266,6 +268,12 @@ class MeterProvider(api.MeterProvider):
     def _update_resource(self, resource: Resource) -> None:
         self._resource = self._resource.merge(resource)
 
+    def _begin(self) -> None:
+        """In the child, when it measures: threads of its own."""
+        for reader in list(self._streams):
+            if isinstance(reader, MetricReader):
+                reader._begin()
+
     def _after_fork(self) -> None:
         """In the child: locks of threads that are gone, and what tells processes apart."""
         self._lock = threading.RLock()
@@ -273,9 +281,11 @@ class MeterProvider(api.MeterProvider):
             streams.after_fork()
             if isinstance(reader, MetricReader):
                 reader._after_fork()
+        if any(streams.observes for streams in self._streams.values()):
+            self._begin()
         self._update_resource(process_dependent(self._resource))
         if self._at_exit is not None:
-            flush_in_children_of_multiprocessing(self)
+            at_the_end(self._exit, child=True)
 
 
 _REASONS = {
@@ -291,34 +301,3 @@ def _refusal(name: str, kind: str) -> Callable[[str, object], None]:
         _logger.warning(_REASONS[reason], kind, name, what)
 
     return refuse
-
-
-def _watch_forks(provider: MeterProvider) -> None:
-    if not hasattr(os, "register_at_fork"):
-        return
-    method = weakref.WeakMethod(provider._after_fork)
-
-    def after() -> None:
-        found = method()
-        if found is not None:
-            found()
-
-    os.register_at_fork(after_in_child=after)
-
-
-def flush_in_children_of_multiprocessing(provider: MeterProvider) -> None:
-    """Flush at the end of a child of ``multiprocessing`` or billiard, which run no ``atexit``.
-
-    Called in the process that a provider is made in, and in a child before its work begins.
-    """
-    for package in ("multiprocessing", "billiard"):
-        process: Any = sys.modules.get(f"{package}.process")
-        util: Any = sys.modules.get(f"{package}.util")
-        if process is None or util is None:
-            continue
-        if process.current_process().name != "MainProcess":
-            util.Finalize(None, provider._exit, exitpriority=0)
-        # What a child inherits of such calls it forgets when it begins, and then runs these.
-        util.register_after_fork(
-            provider, lambda found, util=util: util.Finalize(None, found._exit, exitpriority=0)
-        )

@@ -89,6 +89,11 @@ class ReaderStreams:
         """Call the callbacks of an instrument at each collection."""
         self._observed.append((instrument, targets))
 
+    @property
+    def observes(self) -> bool:
+        """Whether there is something to report though nobody measures."""
+        return bool(self._observed)
+
     def collect(self, resource: Resource, timeout_millis: float) -> Collected | None:
         """Observe, and return all there is to report.
 

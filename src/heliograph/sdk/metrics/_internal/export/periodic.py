@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry import context
 
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._thread import Thread
 from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
 from heliograph.sdk.metrics._internal.exceptions import MetricsTimeoutError
@@ -101,15 +102,20 @@ class PeriodicExportingMetricReader(MetricReader):
         self._last_millis = min(timeout_millis, self._timeout_millis)
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+            if self._thread.is_alive():
+                self._thread.join(max(0.0, deadline - time.monotonic()))
+            else:
+                self._collect_now(self._last_millis)
         left = max(0.0, (deadline - time.monotonic()) * 1e3)
         self._exporter.shutdown(timeout_millis=left)
 
     def _start(self) -> None:
-        self._thread = threading.Thread(
-            target=self._run, name="OtelPeriodicExportingMetricReader", daemon=True
-        )
-        self._thread.start()
+        self._thread = Thread(self._run, "OtelPeriodicExportingMetricReader")
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # The interpreter is shutting down; who shuts down then collects itself.
+            return
 
     def _run(self) -> None:
         while not self._ended.wait(self._interval):
@@ -162,11 +168,14 @@ class PeriodicExportingMetricReader(MetricReader):
         return [data] if small or self._most is None else split(data, self._most)
 
     def _after_fork(self) -> None:
-        """In the child: a lock that no thread of the parent holds, and a thread."""
+        """In the child: a lock that no thread of the parent holds."""
         self._export_lock = threading.RLock()
         ended = self._ended.is_set()
         self._ended = threading.Event()
         if ended:
             self._ended.set()
-        elif self._thread is not None:
+        self._thread = None
+
+    def _begin(self) -> None:
+        if self._thread is None and self._interval < math.inf and not self._ended.is_set():
             self._start()

@@ -113,7 +113,10 @@ class MetricReader(ABC):
         return True
 
     def _after_fork(self) -> None:  # noqa: B027 - most have nothing to do
-        """Begin again in the child, where the parent's other threads are not."""
+        """In the child: nothing is locked, and the parent's other threads are not there."""
+
+    def _begin(self) -> None:  # noqa: B027 - most have nothing to do
+        """In the child, before it measures something; maybe twice."""
 
     @abstractmethod
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
