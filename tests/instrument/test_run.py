@@ -115,6 +115,17 @@ def test_p17_a_wrong_command_is_one_line(command: list[str], status: int, line: 
     assert (done.returncode, done.stderr) == (status, line + "\n")
 
 
+def test_any_part_of_the_api_may_be_imported_first(backend: Backend) -> None:
+    code = (
+        "from opentelemetry import _logs\nfrom opentelemetry import trace, metrics\n"
+        "trace.get_tracer('t').start_span('s').end(); _logs.get_logger('l').emit(body='said')"
+    )
+    done = run("--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [span["name"] for span in backend.wait("spans")] == ["s"]
+    assert len(backend.wait("logs")) == 1
+
+
 def test_before_the_program_nothing_heavy_is_imported_and_no_thread_runs() -> None:
     code = (
         "import json, sys; names = sorted(sys.modules); import threading\n"

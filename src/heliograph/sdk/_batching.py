@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from heliograph._core import Batch, ExportQueue, Signal
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._exit import is_ending
 from heliograph.sdk._self_metrics import Reading, observe, processed
 from heliograph.sdk._worker import Worker
 
@@ -80,6 +82,10 @@ class Batching:
         self._timeout = timeout / 1000
         self._block = block_millis / 1000
         self._said = False
+        self._away: deque[int] = deque()
+        """Items of the batches that are on their way."""
+        self._lost = 0
+        """Items that were given up at the end of the process."""
         thread = f"heliograph-{self._items.replace(' ', '-')}"
         self._worker = Worker(thread, self._export_waiting, delay / 1000)
         self._export_batches = taker_of_bytes(exporter)
@@ -141,27 +147,39 @@ class Batching:
     def _export_waiting(self, everything: bool) -> Iterator[bool]:
         """Export what waits; yield for each batch whether it was taken."""
         self._say_drops()
+        self._away.clear()
+        timeout = min(self._timeout, self._worker.within)
         if self._export_batches is not None:
-            yield from self._export_batches(self._batches(everything), self._timeout)
+            for done in self._export_batches(self._batches(everything), timeout):
+                yield self._settled(done)
             return
         left = self.waiting
         while self._goes_on(everything, left) and (
             taken := self._direct.take_objects(all=everything)
         ):
             left -= len(taken)
+            self._away.append(len(taken))
             try:
                 result = self._exporter.export(self._views(taken))
             except Exception:
                 _log.exception("an exporter of %s raised", self._items)
-                yield False
+                yield self._settled(False)
             else:
                 # Of the official SDK's enumeration or of ours.
-                yield getattr(result, "name", "SUCCESS") == "SUCCESS"
+                yield self._settled(getattr(result, "name", "SUCCESS") == "SUCCESS")
+
+    def _settled(self, done: bool) -> bool:
+        """Count a batch that is no longer on its way; they come about in order."""
+        items = self._away.popleft() if self._away else 0
+        if not done and is_ending():
+            self._lost += items
+        return done
 
     def _batches(self, everything: bool) -> Iterator[Batch]:
         left = self.waiting
         while self._goes_on(everything, left) and (batch := self._direct.take(all=everything)):
             left -= batch.items
+            self._away.append(batch.items)
             yield batch
 
     def _goes_on(self, everything: bool, left: int) -> bool:
@@ -182,11 +200,35 @@ class Batching:
         self._worker.flush(timeout_millis / 1000, last=True)
         self._exporter.shutdown()
 
-    def _before_exit(self) -> None:
-        """Export what waits before the interpreter exits, as long as that makes progress."""
-        if not self._worker.leave():
-            waiting = self.waiting or "some"
-            _log.error("%s %s could not be exported before the exit", waiting, self._items)
+    def begin_leaving(self, within: float) -> None:
+        """Of a part (`heliograph.sdk._exit`), as the next five."""
+        self._worker.begin_leaving(within)
+
+    def has_left(self, wait: float) -> bool:
+        return self._worker.has_left(wait)
+
+    def progress(self) -> int:
+        return self._worker.exported
+
+    def abandon(self) -> None:
+        self._worker.abandon()
+
+    def lost(self) -> str:
+        if not self._worker.is_of_this_process:
+            return ""
+        # After a good end, what waits was recorded too late.
+        waiting = 0 if self._worker.left_well else self.waiting
+        count = waiting + sum(self._away) + self._lost
+        return f"{count} {self._items}" if count else ""
+
+    def trouble(self) -> str:
+        return trouble_of(self._exporter)
+
+
+def trouble_of(exporter: Any) -> str:
+    """Return where an exporter sends to and what went wrong there; "" when it does not say."""
+    trouble = getattr(exporter, "_trouble", None)
+    return str(trouble()) if trouble is not None else ""
 
 
 def _weakly(method: Callable[[str], None]) -> Callable[[str], None]:

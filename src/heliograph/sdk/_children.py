@@ -1,14 +1,12 @@
-"""Processes that begin with a fork, and those that end without ``atexit``."""
+"""Processes that begin with a fork."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import weakref
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from heliograph._core import call_in_children, fork_generation
 
@@ -64,37 +62,3 @@ def _call(methods: _Methods) -> None:
                 method()
         except Exception:
             _log.exception("what a forked child begins with went wrong")
-
-
-def at_the_end(leave: Any, *, child: bool = False) -> None:
-    """Call a bound method at the end of this process where ``atexit`` is not heeded: in a child of
-    multiprocessing or billiard, in Celery's pool, and in some modes of uWSGI.
-
-    Args:
-        child: also in children of this process, as they begin by forgetting what they inherit.
-    """
-    for package in ("multiprocessing", "billiard"):
-        process: Any = sys.modules.get(f"{package}.process")
-        util: Any = sys.modules.get(f"{package}.util")
-        if process is None or util is None:
-            continue
-        if process.current_process().name != "MainProcess":
-            util.Finalize(None, leave, exitpriority=0)
-        if child:
-            util.register_after_fork(leave.__self__, partial(_inherited, util, leave.__name__))
-    celery: Any = sys.modules.get("celery.signals")
-    if celery is not None:
-        celery.worker_process_shutdown.connect(lambda **_: leave(), weak=False)
-    uwsgi: Any = sys.modules.get("uwsgi")
-    if uwsgi is not None:
-        uwsgi.atexit = partial(_one_after_the_other, getattr(uwsgi, "atexit", None), leave)
-
-
-def _one_after_the_other(before: Any, leave: Any) -> None:
-    if before is not None:
-        before()
-    leave()
-
-
-def _inherited(util: Any, name: str, owner: Any) -> None:
-    util.Finalize(None, getattr(owner, name), exitpriority=0)

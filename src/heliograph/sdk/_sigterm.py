@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-BOUND = 2.0
-"""Seconds that flushing may take."""
+from heliograph.sdk import _exit
+
+GRACE = 0.25
+"""Seconds to say what was lost."""
 
 _set_handler = signal.signal
 
@@ -60,18 +60,19 @@ def _keeping(set_handler: Any) -> Any:
 
 
 def _flush_and_end(number: int, frame: FrameType | None) -> None:
-    """Flush for at most `BOUND` seconds; another SIGTERM meanwhile changes nothing.
+    """Flush for at most the 2 s of an exit; another SIGTERM meanwhile changes nothing.
 
     Another thread flushes, so that locks that the interrupted one holds cannot hold up the end.
     """
     if _State.ending:
         return
     _State.ending = True
-    end = time.monotonic() + BOUND
+    bound = _exit.patience()
+    end = time.monotonic() + bound
     try:
         thread = threading.Thread(target=_flush, args=(end,), name="heliograph-end", daemon=True)
         thread.start()
-        thread.join(BOUND)
+        thread.join(bound + GRACE)
     except RuntimeError:
         # The interpreter is shutting down and starts no thread.
         _flush(end)
@@ -81,18 +82,13 @@ def _flush_and_end(number: int, frame: FrameType | None) -> None:
 
 
 def _flush(end: float) -> None:
-    """Flush each provider until this time of the monotonic clock."""
-    for provider in _providers():
+    """Flush each provider until this time of the monotonic clock, and say what was lost."""
+    ours = _exit.providers()
+    left = end - time.monotonic()
+    _exit.export_all(ours, left, left)
+    known = [trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()]
+    # Ours again for processors of others.
+    for provider in {id(one): one for one in [*known, *ours]}.values():
         left = end - time.monotonic()
         if left > 0 and hasattr(provider, "force_flush"):
             provider.force_flush(int(left * 1000))
-
-
-def _providers() -> Iterator[Any]:
-    """The program's providers, and those of ours that are not global."""
-    known = [trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()]
-    for signal_name in ("trace", "logs"):
-        ours = sys.modules.get(f"heliograph.sdk.{signal_name}._provider")
-        if ours is not None:
-            known += [one for one in list(ours.LIVING) if one not in known]
-    yield from known

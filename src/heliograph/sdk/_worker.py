@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 from opentelemetry.context import (
@@ -18,13 +19,10 @@ from opentelemetry.context import (
 )
 
 from heliograph._core import fork_generation
-from heliograph.sdk._children import at_the_end
+from heliograph.sdk._exit import heed_other_ends
 from heliograph.sdk._thread import Thread
 
 _log = logging.getLogger("heliograph.sdk")
-
-PATIENCE = 2.0
-"""Seconds without anything being exported after which an exiting program waits no longer."""
 
 EXPORTING = create_key("heliograph-exporting")
 """Stands in the context of what exports; what that logs is not exported in turn."""
@@ -40,7 +38,21 @@ class _Ticket:
 
     def __init__(self, answer: Any, *, last: bool = False) -> None:
         self.last = last
-        self.answer: queue.SimpleQueue[bool] = answer
+        self.good: bool | None = None
+        """Whether all was exported; None until that is known."""
+        self._answer: queue.SimpleQueue[None] = answer
+
+    def answer(self, good: bool) -> None:
+        """Say how it went."""
+        self.good = good
+        self._answer.put(None)
+
+    def is_answered(self, wait: float) -> bool:
+        """Whether that was said; waits so many seconds for it."""
+        if self.good is None and wait > 0:
+            with suppress(queue.Empty):
+                self._answer.get(timeout=wait)
+        return self.good is not None
 
 
 class Worker:
@@ -65,6 +77,9 @@ class Worker:
         """Batches that were exported."""
         self._failures = 0
         self._asked: _Ticket | None = None
+        self._last: _Ticket | None = None
+        self.within = inf
+        """Seconds that an export may take at most."""
 
     def wake(self, reason: str) -> None:
         """Take a word from the queue: "start" when something is held, "batch" when it is much."""
@@ -72,6 +87,11 @@ class Worker:
             self._calls.put(None)
         elif reason == "start":
             self._start()
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether something was held since the last fork."""
+        return self._generation == fork_generation()
 
     @property
     def is_asked(self) -> bool:
@@ -85,10 +105,10 @@ class Worker:
     def _start(self) -> None:
         if self._generation != fork_generation():
             self._generation = fork_generation()
-            self._thread = self._asked = None
+            self._thread = self._asked = self._last = None
             self._stopped = self._abandoned = False
         if self._thread is None and not self._stopped:
-            at_the_end(self.leave)
+            heed_other_ends()
             # One that fits the thread: gevent replaces both, maybe after this module was imported.
             self._calls = queue.SimpleQueue()
             thread = Thread(self._run, self._name)
@@ -113,7 +133,7 @@ class Worker:
             answer = self._all(everything=True)
             if self._asked is ticket:
                 self._asked = None
-            ticket.answer.put(answer)
+            ticket.answer(answer)
             if ticket.last:
                 return
 
@@ -148,38 +168,43 @@ class Worker:
         if self._generation != fork_generation():
             return True
         self._stopped = last
-        if self._thread is None or not self._thread.is_alive():
-            token = attach_exporting()
-            try:
-                return self._all(everything=True)
-            finally:
-                detach(token)
+        if not self._has_thread:
+            return self._here(timeout)
         ticket, failures = self._ask(last=last), self._failures
-        try:
-            return ticket.answer.get(timeout=max(0.0, timeout)) and self._failures == failures
-        except queue.Empty:
-            return False
+        return ticket.is_answered(timeout) and bool(ticket.good) and self._failures == failures
 
-    def leave(self, patience: float = PATIENCE, most: float = 30.0) -> bool:
-        """Export all that is held and stop, as long as something gets through every ``patience``
-        seconds; return whether all was exported."""
+    def begin_leaving(self, within: float) -> None:
+        """Export all that is held, and then no more; without a thread here, in so many seconds."""
         if self._stopped or self._generation != fork_generation():
-            return True
+            return
         self._stopped = True
-        if self._thread is None or not self._thread.is_alive():
-            token = attach_exporting()
-            try:
-                return self._all(everything=True)
-            finally:
-                detach(token)
-        ticket = self._ask(last=True)
-        end = time.monotonic() + most
-        while time.monotonic() < end:
-            before = self.exported
-            try:
-                return ticket.answer.get(timeout=patience)
-            except queue.Empty:
-                if self.exported == before:
-                    break
+        if self._has_thread:
+            self._last = self._ask(last=True)
+        else:
+            self._last = _Ticket(queue.SimpleQueue(), last=True)
+            self._last.answer(self._here(within))
+
+    def has_left(self, wait: float) -> bool:
+        """Whether that is done; waits so many seconds for it."""
+        return self._last is None or self._last.is_answered(wait)
+
+    @property
+    def left_well(self) -> bool:
+        """Whether all was exported that was held when the leaving began."""
+        return self._last is None or bool(self._last.good)
+
+    def abandon(self) -> None:
+        """Export no more."""
         self._abandoned = True
-        return False
+
+    @property
+    def _has_thread(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _here(self, within: float) -> bool:
+        self.within, token = within, attach_exporting()
+        try:
+            return self._all(everything=True)
+        finally:
+            detach(token)
+            self.within = inf

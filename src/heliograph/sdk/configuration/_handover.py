@@ -6,12 +6,12 @@ what they are told (`_forward`).
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from heliograph.sdk._exit import forget
 from heliograph.sdk._worker import attach_exporting
 
 MILLIS = 2000
@@ -62,7 +62,7 @@ def traces(ours: Any, new: Any) -> None:
         "add_span_processor",
     )
     ours._active_span_processor = type(old)()
-    _forget_exit(ours, "_atexit_handler")
+    forget(ours)
     with ours._lock:
         tracers = dict(ours._tracers)
     for scope, tracer in tracers.items():
@@ -95,7 +95,7 @@ def logs(ours: Any, new: Any) -> None:
         "add_log_record_processor",
     )
     ours._multi_log_record_processor = type(old)()
-    _forget_exit(ours, "_at_exit_handler")
+    forget(ours)
     with ours._lock:
         loggers = dict(ours._loggers)
     for scope, logger in loggers.items():
@@ -123,7 +123,7 @@ def metrics(ours: Any, new: Any) -> None:
     with ours._lock:
         meters, old = dict(ours._meters), dict(ours._streams)
         ours._streams.clear()
-    _forget_exit(ours, "_at_exit")
+    forget(ours)
     for scope, meter in meters.items():
         if not is_ours:
             _forward.meter(meter, new)
@@ -190,13 +190,6 @@ def _remove(multi: Any, held: str, processor: Any) -> None:
         return
     left = tuple(one for one in getattr(multi, held) if one is not processor)
     setattr(multi, held, left)
-
-
-def _forget_exit(ours: Any, name: str) -> None:
-    registered = getattr(ours, name)
-    if registered is not None:
-        atexit.unregister(registered)
-        setattr(ours, name, None)
 
 
 def _stand_in(ours: Any, new: Any, *methods: str) -> None:

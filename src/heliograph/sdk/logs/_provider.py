@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from opentelemetry.trace import get_current_span
 from heliograph._core import LogRecorder, LogRoute, Scope
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._children import in_children
+from heliograph.sdk._exit import forget, heed
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
@@ -53,9 +52,6 @@ class LoggerConfig:
 
 
 Configurator = Callable[[InstrumentationScope], Any]
-
-LIVING: weakref.WeakSet[LoggerProvider] = weakref.WeakSet()
-"""Providers that may hold something."""
 
 
 class Logger(api.Logger):
@@ -264,8 +260,7 @@ class LoggerProvider(api.LoggerProvider):
         self._disabled = variables.is_disabled()
         self._loggers: dict[InstrumentationScope, Logger] = {}
         self._lock = threading.RLock()
-        self._at_exit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
-        LIVING.add(self)
+        heed(self, shutdown_on_exit=shutdown_on_exit)
         in_children(self._in_the_child)
         self.own = observe(self, meter_provider)
 
@@ -332,17 +327,13 @@ class LoggerProvider(api.LoggerProvider):
     def shutdown(self) -> None:
         """Flush and end the processors and their exporters."""
         self._multi_log_record_processor.shutdown()
-        if self._at_exit_handler is not None:
-            atexit.unregister(self._at_exit_handler)
-            self._at_exit_handler = None
+        forget(self)
 
-    def _at_exit(self) -> None:
-        self._at_exit_handler = None
+    def _parts(self) -> list[Any]:
         processors = getattr(self._multi_log_record_processor, "_log_record_processors", ())
-        for processor in processors:
-            leave = getattr(processor, "_before_exit", None)
-            if leave is not None:
-                leave()
+        return [one for one in processors if hasattr(one, "begin_leaving")]
+
+    def _leave(self) -> None:
         self._multi_log_record_processor.shutdown()
 
     def _in_the_child(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
-import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from heliograph._core import Route, Scope
 from heliograph._core import Tracer as NativeTracer
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._children import in_children
+from heliograph.sdk._exit import forget, heed
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._gather import process_dependent
@@ -62,9 +61,6 @@ RuleBasedTracerConfigurator = RuleBasedConfigurator[TracerConfig]
 
 _RESULTS = ("DROP", "RECORD_ONLY", "RECORD_AND_SAMPLE")
 _ORIGINS = ("none", "local", "remote")
-
-LIVING: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
-"""Providers that may hold something."""
 
 
 class _TakesProxies(ABCMeta):
@@ -232,8 +228,7 @@ class TracerProvider(api.TracerProvider):
         self._tracer_configurator = tracer_configurator or _tracer_configurator
         self._tracers: dict[InstrumentationScope, Tracer] = {}
         self._lock = threading.Lock()
-        self._atexit_handler = atexit.register(self._at_exit) if shutdown_on_exit else None
-        LIVING.add(self)
+        heed(self, shutdown_on_exit=shutdown_on_exit)
         in_children(self._in_the_child)
         self.own = observe(self, meter_provider)
 
@@ -323,16 +318,13 @@ class TracerProvider(api.TracerProvider):
     def shutdown(self) -> None:
         """Flush and end the processors and their exporters."""
         self._active_span_processor.shutdown()
-        if self._atexit_handler is not None:
-            atexit.unregister(self._atexit_handler)
-            self._atexit_handler = None
+        forget(self)
 
-    def _at_exit(self) -> None:
-        self._atexit_handler = None
-        for processor in getattr(self._active_span_processor, "_span_processors", ()):
-            leave = getattr(processor, "_before_exit", None)
-            if leave is not None:
-                leave()
+    def _parts(self) -> list[Any]:
+        processors = getattr(self._active_span_processor, "_span_processors", ())
+        return [one for one in processors if hasattr(one, "begin_leaving")]
+
+    def _leave(self) -> None:
         self._active_span_processor.shutdown()
 
     def _in_the_child(self) -> None:

@@ -33,6 +33,7 @@ class Carrier(Protocol):
     failures: Counter[str]
     inflight: int
     own: Component
+    trouble: str
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Return whether the batch was taken within so many seconds."""
@@ -95,6 +96,10 @@ class OtlpExporter:
         self.own = self._sender.own = observe(
             self, meter_provider, kind, server_address=address, server_port=port or None
         )
+
+    def _trouble(self) -> str:
+        """What went wrong last, and where."""
+        return self._sender.trouble
 
     def export_batches(self, batches: Iterator[Batch], timeout: float) -> Iterator[bool]:
         """Send what is bytes already, several requests at a time; yield for each batch, when it is

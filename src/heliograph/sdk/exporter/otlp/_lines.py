@@ -47,6 +47,7 @@ class Lines:
         self.exported = self.rejected = self.failed = self.inflight = 0
         self.failures: Counter[str] = Counter()
         self.own = UNOBSERVED
+        self.trouble = ""
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Write a line; return whether that worked."""
@@ -93,6 +94,7 @@ class Lines:
     def _failed(self, batch: Batch, reason: str, kind: str) -> str:
         self.failed += batch.items
         self.failures[kind] += batch.items
+        self.trouble = f"{self._path or 'a stream'}: {reason}"
         if not self._said:
             self._said = True
             where = self._path or "a stream"

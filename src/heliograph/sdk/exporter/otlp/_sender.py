@@ -22,6 +22,7 @@ from heliograph._core import (
     forget,
     fork_generation,
 )
+from heliograph.sdk._exit import is_ending
 from heliograph.sdk._self_metrics import EXPORT, UNOBSERVED
 from heliograph.sdk.exporter.otlp._exchange import (
     Export,
@@ -118,6 +119,8 @@ class Sender:
         """Items that are being sent."""
         self.own = UNOBSERVED
         """Takes how long exports took."""
+        self.trouble = f"{settings.where}: no answer"
+        """What went wrong last, and where."""
 
     def send(self, batch: Batch, timeout: float | None = None) -> bool:
         """Return whether the batch was taken, within the exporter's time-out and ``timeout``."""
@@ -262,8 +265,9 @@ class Sender:
             export.answer = said(verdict, http=self._make is not GrpcClient)
             self._is_sure = self._is_sure and not verdict.retryable
             follow = request.after(verdict, time.monotonic(), random.random())  # noqa: S311
+            reason = verdict.message or f"status {verdict.status or verdict.code}"
+            self.trouble = f"{self._settings.where}: {reason}"
             if not follow:
-                reason = verdict.message or f"status {verdict.status or verdict.code}"
                 export.error = error_type(verdict)
                 self._failed(request.batch, reason, export.error)
         export.left += len(follow) - 1
@@ -274,6 +278,7 @@ class Sender:
         """Count and say what was taken; return how many items were not."""
         self._is_sure = True
         self._said.pop("failed", None)
+        self.trouble = f"{self._settings.where}: no answer"
         rejected, message = outcome.rejected, outcome.message
         if outcome.json:
             rejected, message = partial_success(outcome.json)
@@ -292,8 +297,10 @@ class Sender:
     def _failed(self, batch: Batch, reason: str, kind: str) -> bool:
         self.failed += batch.items
         self.failures[kind] += batch.items
-        if self._is_news("failed"):
-            where, items = self._settings.where, batch.items
+        where, items = self._settings.where, batch.items
+        if reason != SHUT_DOWN:
+            self.trouble = f"{where}: {reason}"
+        if not is_ending() and self._is_news("failed"):
             _log.error("%d items could not be exported to %s: %s", items, where, reason)
         return False
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 import time
 import weakref
@@ -16,7 +14,8 @@ from opentelemetry.util.types import Attributes
 
 from heliograph._core import MetricClock, MetricTargets, settle
 from heliograph.sdk import _variables as variables
-from heliograph.sdk._children import at_the_end, in_children
+from heliograph.sdk._children import in_children
+from heliograph.sdk._exit import forget, heed
 from heliograph.sdk._self_metrics import is_enabled, observe
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
@@ -43,7 +42,7 @@ __all__ = ["Meter", "MeterConfig", "MeterConfigurator", "MeterProvider", "_Meter
 _logger = logging.getLogger(__name__)
 
 EXIT_MILLIS = 2_000.0
-"""What flushing may take when the program ends."""
+"""What shutting down may take when the program ends."""
 
 
 class MeterProvider(api.MeterProvider):
@@ -93,15 +92,12 @@ class MeterProvider(api.MeterProvider):
         self._streams: dict[Any, ReaderStreams] = {}
         self._disabled = variables.is_disabled()
         self._shutdown = False
-        self._at_exit: Callable[[], None] | None = None
         self._is_observed = is_enabled()
         for reader in metric_readers:
             if reader in self._owned:
                 raise ValueError(f"MetricReader {reader} belongs to another MeterProvider already")
             self._add(reader)
-        if shutdown_on_exit:
-            self._at_exit = atexit.register(self._exit)
-            at_the_end(self._exit, child=True)
+        heed(self, shutdown_on_exit=shutdown_on_exit)
         in_children(self._after_fork, self._begin)
 
     @property
@@ -167,9 +163,7 @@ class MeterProvider(api.MeterProvider):
                 _logger.warning("MeterProvider.shutdown was called before.")
                 return
             self._shutdown = True
-        if self._at_exit is not None:
-            atexit.unregister(self._at_exit)
-            self._at_exit = None
+        forget(self)
         self._each_reader("shutdown", timeout_millis)
         with self._lock:
             for instrument in self._instruments:
@@ -177,8 +171,11 @@ class MeterProvider(api.MeterProvider):
                 if not isinstance(instrument, _Observed):
                     instrument._bind(None)
 
-    def _exit(self) -> None:
-        self._at_exit = None
+    def _parts(self) -> list[Any]:
+        settle()
+        return [reader for reader in self._streams if hasattr(reader, "begin_leaving")]
+
+    def _leave(self) -> None:
         if not self._shutdown:
             self.shutdown(EXIT_MILLIS)
 
@@ -284,8 +281,6 @@ class MeterProvider(api.MeterProvider):
         if any(streams.observes for streams in self._streams.values()):
             self._begin()
         self._update_resource(process_dependent(self._resource))
-        if self._at_exit is not None:
-            at_the_end(self._exit, child=True)
 
 
 _REASONS = {

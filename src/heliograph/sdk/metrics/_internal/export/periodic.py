@@ -12,6 +12,8 @@ from typing import Any
 from opentelemetry import context
 
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._batching import trouble_of
+from heliograph.sdk._exit import heed_other_ends
 from heliograph.sdk._thread import Thread
 from heliograph.sdk._worker import attach_exporting
 from heliograph.sdk.metrics._internal.collected import Collected
@@ -81,6 +83,7 @@ class PeriodicExportingMetricReader(MetricReader):
         self._exported = True
         self._ended = threading.Event()
         self._last_millis = self._timeout_millis
+        self._is_leaving = False
         self._thread: threading.Thread | None = None
         if interval < math.inf:
             self._start()
@@ -88,6 +91,8 @@ class PeriodicExportingMetricReader(MetricReader):
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Collect and export now; return whether it arrived in time."""
         deadline = time.monotonic() + timeout_millis / 1e3
+        if self._is_leaving:
+            return self._exported
         if not self._collect_now(timeout_millis):
             return False
         left = max(0.0, (deadline - time.monotonic()) * 1e3)
@@ -95,10 +100,14 @@ class PeriodicExportingMetricReader(MetricReader):
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Collect and export a last time, within the time, and end."""
-        if self._ended.is_set():
+        if self._ended.is_set() and not self._is_leaving:
             _logger.warning("PeriodicExportingMetricReader.shutdown was called before.")
             return
         deadline = time.monotonic() + timeout_millis / 1e3
+        if self._is_leaving:
+            self._is_leaving = False
+            self._exporter.shutdown(timeout_millis=timeout_millis)
+            return
         self._last_millis = min(timeout_millis, self._timeout_millis)
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -109,8 +118,40 @@ class PeriodicExportingMetricReader(MetricReader):
         left = max(0.0, (deadline - time.monotonic()) * 1e3)
         self._exporter.shutdown(timeout_millis=left)
 
+    def begin_leaving(self, within: float) -> None:
+        """Of a part (`heliograph.sdk._exit`), as the next five."""
+        if self._ended.is_set():
+            return
+        self._last_millis = min(within * 1e3, self._timeout_millis)
+        self._is_leaving = True
+        self._exported = True
+        self._ended.set()
+        if self._thread is not None and not self._thread.is_alive():
+            self._collect_now(self._last_millis)
+
+    def has_left(self, wait: float) -> bool:
+        if self._thread is None or not self._is_leaving:
+            return True
+        if wait > 0:
+            self._thread.join(wait)
+        return not self._thread.is_alive()
+
+    def progress(self) -> int:
+        return int(self._is_leaving and self.has_left(0) and self._exported)
+
+    def abandon(self) -> None:
+        pass
+
+    def lost(self) -> str:
+        is_lost = self._is_leaving and not (self.has_left(0) and self._exported)
+        return "metrics" if is_lost else ""
+
+    def trouble(self) -> str:
+        return trouble_of(self._exporter)
+
     def _start(self) -> None:
         self._thread = Thread(self._run, "OtelPeriodicExportingMetricReader")
+        heed_other_ends()
         try:
             self._thread.start()
         except RuntimeError:
