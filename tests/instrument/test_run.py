@@ -126,6 +126,34 @@ def test_any_part_of_the_api_may_be_imported_first(backend: Backend) -> None:
     assert len(backend.wait("logs")) == 1
 
 
+def test_without_the_native_core_the_program_runs_and_one_line_says_why() -> None:
+    code = (
+        "import sys; sys.modules['heliograph._core'] = None\n"
+        "import logging, sqlite3; logging.warning('mine')\n"
+        "from opentelemetry import trace; sqlite3.connect(':memory:').execute('select 1')\n"
+        "with trace.get_tracer('t').start_as_current_span('s') as span: print(span.is_recording())"
+    )
+    done = run("--exporter-otlp-endpoint", "http://127.0.0.1:9", PYTHON, "-c", code)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+    ours = [line for line in done.stderr.splitlines() if "heliograph" in line]
+    assert len(ours) == 1
+    assert ours[0].startswith("heliograph: not instrumented: the native core cannot be loaded: ")
+    assert "WARNING:root:mine" in done.stderr
+
+
+def test_a_sub_interpreter_runs_uninstrumented() -> None:
+    name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    pytest.importorskip(name)
+    inside = (
+        "import logging; logging.warning('mine')\nfrom opentelemetry import trace\n"
+        "print(trace.get_tracer('t').start_span('s').is_recording())"
+    )
+    code = f"import {name} as found; found.run_string(found.create(), {inside!r})"
+    done = run("--exporter-otlp-endpoint", "http://127.0.0.1:9", PYTHON, "-c", code)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+    assert "cannot be loaded: this is a sub-interpreter" in done.stderr
+
+
 def test_before_the_program_nothing_heavy_is_imported_and_no_thread_runs() -> None:
     code = (
         "import json, sys; names = sorted(sys.modules); import threading\n"

@@ -39,8 +39,9 @@ def listed(variable: str) -> set[str]:
 class Activation:
     """What waits for which import, and the state of each instrumentation, by name."""
 
-    def __init__(self, hook: ImportHook) -> None:
+    def __init__(self, hook: ImportHook, can_record: Callable[[], bool] = lambda: True) -> None:
         self._hook = hook
+        self._can_record = can_record
         self._lock = threading.RLock()
         self.states: dict[str, str] = {}
         self._unfinished: set[str] = set()
@@ -87,6 +88,9 @@ class Activation:
             try:
                 # What waits for the API must not run in the middle of an import of contrib's.
                 import_module("opentelemetry.trace")
+                if not self._can_record():
+                    self.states[name] = "not instrumented: there is no native core"
+                    return
                 self.states[name] = activate(module)
             except ModuleNotFoundError as error:
                 self.states[name] = f"cannot load: {error}"

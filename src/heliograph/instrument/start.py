@@ -6,6 +6,7 @@ The SDK is configured when somebody first asks for the API, or logs.
 import os
 import sys
 import threading
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -51,7 +52,7 @@ def start() -> Activation | None:
     for name in API:
         hook.when_imported(name, _configure_with_the_api)
     hook.when_imported("logging", _take_logs)
-    activation = _state["activation"] = Activation(hook)
+    activation = _state["activation"] = Activation(hook, can_record)
     activation.watch(list(entries()))
     if os.environ.get(REPORT):
         import atexit  # noqa: PLC0415 - for the doctor alone
@@ -70,12 +71,45 @@ def _configure_with_the_api(module: ModuleType) -> None:
     configure()
 
 
+def can_record() -> bool:
+    """Return whether the native core can be loaded here; the first time, say why it cannot.
+
+    It cannot on another platform, in a free-threaded build, and in a sub-interpreter.
+    """
+    with _lock:
+        if "core" not in _state:
+            _state["core"] = True
+            try:
+                if not _is_main_interpreter():
+                    raise ImportError("this is a sub-interpreter")
+                import heliograph._core  # noqa: F401, PLC0415 - not before the API is used
+            except Exception as error:
+                _state["core"] = False
+                why = str(error).partition("\n")[0]
+                text = f"not instrumented: the native core cannot be loaded: {why}"
+                print(f"heliograph: {text}", file=sys.stderr)
+        return bool(_state["core"])
+
+
+def _is_main_interpreter() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        # Numbers, or tuples that begin with them.
+        return str(interpreters.get_current()) == str(interpreters.get_main())
+    return True
+
+
 def configure() -> None:
     """Configure the SDK from the environment, once; the program's own providers win later."""
     with _lock:
         if "configured" in _state:
             return
         _state["configured"] = None
+        if not can_record():
+            return
     from heliograph.sdk.configuration import configure_from_environment  # noqa: PLC0415
 
     default = "none" if os.environ.get(QUIET) == "true" else "otlp"
