@@ -20,6 +20,7 @@ from heliograph.sdk.trace import (
     TracerConfig,
     TracerProvider,
 )
+from heliograph.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from sdk.programs import names, run
 
 MULTI = [SynchronousMultiSpanProcessor, ConcurrentMultiSpanProcessor]
@@ -206,3 +207,23 @@ def test_the_official_private_names_work() -> None:
     assert not tracer._is_enabled()
     provider._set_tracer_configurator(tracer_configurator=lambda scope: TracerConfig.default())
     assert tracer._is_enabled()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_flush_flushes_the_exporter_too_and_says_whether_that_worked(answer: bool) -> None:
+    class Exporter(SpanExporter):
+        calls: list[Any] = []  # noqa: RUF012 - of this test alone
+
+        def export(self, spans: Any) -> SpanExportResult:
+            self.calls += [span.name for span in spans]
+            return SpanExportResult.SUCCESS
+
+        def force_flush(self, timeout_millis: int = 30000) -> bool:
+            self.calls.append(0 < timeout_millis <= 20000)
+            return answer
+
+    processor = BatchSpanProcessor(Exporter())
+    tracer_of(SynchronousMultiSpanProcessor, processor).start_span("s").end()
+    assert processor.force_flush(20000) is answer
+    assert Exporter.calls == ["s", True]
+    processor.shutdown()

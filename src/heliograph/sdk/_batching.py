@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, cast
 
+from opentelemetry.context import detach
+
 from heliograph._core import Batch, ExportQueue, Signal
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._concurrent import fenced
 from heliograph.sdk._exit import is_ending
 from heliograph.sdk._self_metrics import Reading, observe, processed
-from heliograph.sdk._worker import Worker
+from heliograph.sdk._worker import Worker, attach_exporting
 
 _log = logging.getLogger("heliograph.sdk")
 
@@ -192,8 +195,21 @@ class Batching:
         return taken
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
-        """Export what waits; return whether it was exported within the time (30 s)."""
-        return self._worker.flush((30000 if timeout_millis is None else timeout_millis) / 1000)
+        """Export what waits, and let the exporter send what it holds itself; return whether that
+        was done within the time (30 s)."""
+        end = time.monotonic() + (30000 if timeout_millis is None else timeout_millis) / 1000
+        flushed = self._worker.flush(end - time.monotonic())
+        flush = getattr(self._exporter, "force_flush", None)
+        left = int(1000 * (end - time.monotonic()))
+        if flush is None:
+            return flushed
+        if left <= 0:
+            return False
+        token = attach_exporting()
+        try:
+            return fenced(flush, left) is not False and flushed
+        finally:
+            detach(token)
 
     def shutdown(self, timeout_millis: int = 30000) -> None:
         """Export what waits, within the time, and shut the exporter down."""
