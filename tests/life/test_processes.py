@@ -66,7 +66,7 @@ def test_a_parent_exports_while_it_forks(
 ) -> None:
     program = PROVIDERS * (not launched) + WORK + FORKS
     with started(tmp_path, backend, *command(launched), program=program) as process:
-        assert process.wait(timeout=PATIENCE) == 0, said(tmp_path)
+        assert process.wait(timeout=3 * PATIENCE) == 0, said(tmp_path)
     wanted = [f"child {number}" for number in range(8)]
     wanted += [f"parent {number:04}" for number in range(int(said(tmp_path)))]
     assert counts(backend.received, wanted) == (wanted, wanted, len(wanted))
@@ -79,7 +79,7 @@ def test_children_of_multiprocessing_lose_nothing(
 ) -> None:
     program = PROVIDERS * (not launched) + WORK + MULTIPROCESSING
     with started(tmp_path, backend, *command(launched, method), program=program) as process:
-        assert process.wait(timeout=PATIENCE) == 0, said(tmp_path)
+        assert process.wait(timeout=3 * PATIENCE) == 0, said(tmp_path)
     wanted = ["parent", *(f"process {n}" for n in range(3)), *(f"task {n}" for n in range(6))]
     assert counts(backend.received, wanted) == (wanted, wanted, len(wanted)), said(tmp_path)
     said(tmp_path)
