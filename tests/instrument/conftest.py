@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,14 @@ class Backend:
 
     endpoint: str
     path: Path
+    before: int = 0
+    """Requests that arrived for others."""
 
     def requests(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
         lines = self.path.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [json.loads(line) for line in lines[self.before :] if line.endswith("\n")]
 
     def items(self, signal: str) -> list[dict[str, Any]]:
         """The spans, metrics or log records, each with its ``resource`` attributes."""
@@ -74,7 +76,14 @@ def attributes(owner: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Backend]:
+def backend(collector: Backend) -> Backend:
+    """The collector, and what arrives there from now on."""
+    return replace(collector, before=len(collector.requests()))
+
+
+@pytest.fixture(scope="session")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    tmp_path = tmp_path_factory.mktemp("collector")
     port, path = free_port(), tmp_path / "arrived.jsonl"
     pipeline = {"receivers": ["otlp"], "exporters": ["file"]}
     config = {
@@ -93,7 +102,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
         env=clean_environment(), stdout=log, stderr=log,
     )  # fmt: skip
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while not listens(port):
             assert process.poll() is None, (tmp_path / "collector.log").read_text()
             assert time.monotonic() < end, "the collector does not listen"

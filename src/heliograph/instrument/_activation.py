@@ -14,14 +14,18 @@ from heliograph.instrument._entries import Entry
 from heliograph.instrument._hook import ImportHook
 from heliograph.instrument._libraries import IMPORTS
 from heliograph.instrument._versions import conflict, instruments
-from heliograph.instrument.fast import LIBRARIES
+from heliograph.instrument.fast import LIBRARIES, Library
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 CHOSEN = "HELIOGRAPH_CONTRIB_INSTRUMENTATIONS"
 """Names of instrumentations, or ``*``, for which contrib's package is used instead of ours."""
 
 REPORT = "HELIOGRAPH_REPORT"
-"""A file to which what became of the instrumentations is written at exit; for the doctor."""
+"""A file that gets what became of the instrumentations, after each change; for the doctor."""
+
+EARLY = ", but it was imported earlier: what others took from it then is not instrumented"
+
+LEFT_TO_CONTRIB = "left to contrib's package, which the program uses itself"
 
 FOUNDATIONS = ("wrapt", "opentelemetry.instrumentation.instrumentor")
 """What every instrumentation of contrib's is made with. They import libraries that are themselves
@@ -48,6 +52,8 @@ class Activation:
         self._later: list[Callable[[], None]] = []
         for name in FOUNDATIONS:
             self._stand_back(name)
+        self._applied: dict[str, Any] = {}
+        self._left: set[str] = set()
 
     def watch(self, found: list[Entry]) -> None:
         """Wait for the libraries of our instrumentations and of these; load the unknown ones."""
@@ -55,14 +61,16 @@ class Activation:
         packages = {entry.name: entry for entry in found}
         for name, library in LIBRARIES.items():
             if not {name, "*"} & contrib or name not in packages:
-                self._wait(name, (library.module,), partial(_ours, name), disabled)
-                packages.pop(name, None)
+                fallback = packages.pop(name, None)
+                self._wait(name, (library.module,), partial(self._ours, name, fallback), disabled)
+                self._adopt_later(name, library)
         for name, entry in packages.items():
             modules = IMPORTS.get(name, ())
             if name not in OURS:
                 # The program may import it before its library.
                 self._stand_back(entry.module)
                 self._wait(name, modules, partial(_contrib, entry), disabled)
+        self.report()
 
     def _wait(
         self,
@@ -75,6 +83,7 @@ class Activation:
             self.states[name] = f"disabled by {DISABLED}"
             return
         self.states[name] = "its library is not imported"
+        early = any(module in sys.modules for module in modules)
 
         def act(module: ModuleType | None) -> None:
             if not self._unfinished.isdisjoint(sys.modules):
@@ -91,12 +100,13 @@ class Activation:
                 if not self._can_record():
                     self.states[name] = "not instrumented: there is no native core"
                     return
-                self.states[name] = activate(module)
+                self.states[name] = activate(module) + (EARLY if early else "")
             except ModuleNotFoundError as error:
                 self.states[name] = f"cannot load: {error}"
             except Exception as error:
                 self.states[name] = f"failed: {error!r}"
                 print(f"heliograph: instrumenting {name} failed: {error!r}", file=sys.stderr)
+            self.report()
 
         done: list[str] = []
         for module in modules:
@@ -114,23 +124,41 @@ class Activation:
         while self._later and self._unfinished.isdisjoint(sys.modules):
             self._later.pop(0)()
 
+    def _ours(self, name: str, fallback: Entry | None, module: ModuleType) -> str:
+        reason = conflict(LIBRARIES[name].requires, any_of=True)
+        if reason is not None:
+            return f"not instrumented: {reason}" if fallback is None else _contrib(fallback, module)
+        if name in self._left:
+            return LEFT_TO_CONTRIB
+        from heliograph.instrument.fast._patch import Settings  # noqa: PLC0415 - imports the API
+
+        ours: Any = import_module(f"heliograph.instrument.fast.{name}")
+        self._applied[name] = ours.instrument(module, Settings())
+        return "instrumented"
+
+    def _adopt_later(self, name: str, library: Library) -> None:
+        """Make way where the program uses contrib's package for a library of ours."""
+
+        def withdraw() -> None:
+            self._left.add(name)
+            self.states[name] = LEFT_TO_CONTRIB
+            if name in self._applied:
+                self._applied.pop(name).leave()
+            self.report()
+
+        def adopt(contrib: ModuleType) -> None:
+            from heliograph.instrument.fast import _adopt  # noqa: PLC0415 - imports the API
+
+            _adopt.adopt(contrib, library.contrib, withdraw)
+
+        self._hook.when_imported(f"opentelemetry.instrumentation.{name}", adopt)
+
     def report(self) -> None:
         """Write the states, as one line of JSON, to the file of `REPORT`."""
         path = os.environ.get(REPORT)
         if path:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"pid": os.getpid(), "states": self.states}) + "\n")
-
-
-def _ours(name: str, module: ModuleType) -> str:
-    from heliograph.instrument.fast._patch import Settings  # noqa: PLC0415 - imports the API
-
-    ours: Any = import_module(f"heliograph.instrument.fast.{name}")
-    reason = conflict(LIBRARIES[name].requires, any_of=True)
-    if reason is not None:
-        return f"not instrumented: {reason}"
-    ours.instrument(module, Settings())
-    return "instrumented"
 
 
 def _contrib(entry: Entry, _module: ModuleType | None) -> str:

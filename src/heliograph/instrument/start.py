@@ -8,17 +8,22 @@ import sys
 import threading
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from heliograph.instrument._activation import REPORT, Activation
-from heliograph.instrument._entries import entries
-from heliograph.instrument._hook import ImportHook
-from heliograph.sdk import flush_on_sigterm, install_aliases
+from heliograph.sdk import install_aliases
+
+if TYPE_CHECKING:
+    from heliograph.instrument._activation import Activation
 
 QUIET = "HELIOGRAPH_NOTHING_TO_SEND_TO"
 """Set by the launcher when no endpoint is configured and nobody listens at the default one."""
 
 REPLACE = "HELIOGRAPH_REPLACE_SDK"
+
+PRE, POST = "opentelemetry_pre_instrument", "opentelemetry_post_instrument"
+"""Groups of functions that are called before and after libraries are waited for."""
+
+GEVENT = "OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH"
 
 DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
@@ -36,28 +41,35 @@ def is_disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def start() -> Activation | None:
-    """Wait for the libraries that can be instrumented. Safe twice; None when disabled."""
+def start(*, own_sdk: bool = True) -> "Activation | None":
+    """Wait for the libraries that can be instrumented. Safe twice; None when disabled.
+
+    Without ``own_sdk`` somebody else configures the SDK.
+    """
     with _lock:
         if "started" in _state:
             return _state.get("activation")
         _state["started"] = True
+    _patch_gevent()
     install_aliases(replace=os.environ.get(REPLACE, "") == "true")
     if is_disabled():
         return None
+    from heliograph.instrument._activation import Activation  # noqa: PLC0415 - not when disabled
+    from heliograph.instrument._entries import entries  # noqa: PLC0415 - as above
+    from heliograph.instrument._hook import ImportHook  # noqa: PLC0415 - as above
+
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     hook = ImportHook()
     hook.install()
-    for name in API:
-        hook.when_imported(name, _configure_with_the_api)
-    hook.when_imported("logging", _take_logs)
+    if own_sdk:
+        for name in API:
+            hook.when_imported(name, _configure_with_the_api)
+        hook.when_imported("logging", _take_logs)
     activation = _state["activation"] = Activation(hook, can_record)
+    _tell(PRE)
     activation.watch(list(entries()))
-    if os.environ.get(REPORT):
-        import atexit  # noqa: PLC0415 - for the doctor alone
-
-        atexit.register(activation.report)
+    _tell(POST)
     return activation
 
 
@@ -102,6 +114,31 @@ def _is_main_interpreter() -> bool:
     return True
 
 
+def _patch_gevent() -> None:
+    """Let gevent patch the standard library before anything else is imported, where asked to."""
+    asked = os.environ.get(GEVENT)
+    if not asked:
+        return
+    if asked != "patch_all":
+        print(f"heliograph: {GEVENT} is {asked!r}, not patch_all; not patched", file=sys.stderr)
+        return
+    try:
+        monkey: Any = import_module("gevent.monkey")
+    except ImportError as error:
+        print(f"heliograph: {GEVENT}: gevent is not there: {error}", file=sys.stderr)
+        return
+    monkey.patch_all()
+
+
+def _tell(group: str) -> None:
+    """Call what packages have registered around instrumentation; it may raise."""
+    from heliograph.instrument._entries import entries  # noqa: PLC0415 - not when disabled
+
+    for entry in entries(group):
+        found: Any = getattr(import_module(entry.module), entry.attribute)
+        found()
+
+
 def configure() -> None:
     """Configure the SDK from the environment, once; the program's own providers win later."""
     with _lock:
@@ -121,6 +158,8 @@ def configure() -> None:
         return
     _state["configured"] = made
     if threading.current_thread() is threading.main_thread():
+        from heliograph.sdk import flush_on_sigterm  # noqa: PLC0415 - imports the API
+
         flush_on_sigterm()
 
 

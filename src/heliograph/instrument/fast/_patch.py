@@ -37,6 +37,8 @@ class Patches:
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
+        self.leave: Callable[[], None] = self.undo
+        """Leaves the library to another instrumentation; what is beneath it stays quiet."""
 
     def replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Put ``make(original)`` in place of an attribute that the owner itself has."""

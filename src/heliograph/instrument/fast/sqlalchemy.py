@@ -112,20 +112,25 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
         connection: Any, cursor: Any, text: Any, values: Any, context: Any, many: bool
     ) -> None:
         batch = len(values) if many else None
-        if context is None or hasattr(connection.engine, LEFT):
+        if context is None:
+            return
+        if hasattr(connection.engine, LEFT):
+            inside.set(True)
+            setattr(context, _SPAN, (None, None))
             return
         statement = database.begin(engines.place(connection.engine), text, batch=batch)
         if statement is not None:
             setattr(context, _SPAN, (statement, quiet(connection.dialect.driver)))
 
     def finish(context: Any, error: BaseException | None) -> None:
-        begun: tuple[Statement, Context | None] | None = getattr(context, _SPAN, None)
+        begun: tuple[Statement | None, Context | None] | None = getattr(context, _SPAN, None)
         if begun is None:
             return
         delattr(context, _SPAN)
         statement, before = begun
         loud(before)
-        statement.end(error)
+        if statement is not None:
+            statement.end(error)
 
     def after(
         connection: Any, cursor: Any, text: Any, values: Any, context: Any, many: bool
@@ -154,4 +159,10 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
     ):
         event.listen(engine, name, listener)
         patches.on_undo(partial(event.remove, engine, name, listener))
+
+    def leave() -> None:
+        setattr(engine, LEFT, True)
+        patches.on_undo(lambda: delattr(engine, LEFT))
+
+    patches.leave = leave
     return patches
