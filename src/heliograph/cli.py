@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,26 +17,26 @@ OK = 0
 FAILED = 1
 USAGE = 2
 
+INSTRUMENT = {"run": "launcher", "bootstrap": "bootstrap.command", "doctor": "doctor.command"}
+"""Commands that read their arguments themselves, and their modules."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 failed, 2 no such command."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["run"]:
-        from heliograph.instrument import launcher  # noqa: PLC0415 - before anything slow
-
-        return launcher.main(given[1:])
-    if given[:1] == ["bootstrap"]:
-        from heliograph.instrument.bootstrap import command as bootstrap  # noqa: PLC0415 - as above
-
-        return bootstrap.main(given[1:])
+    if given[:1] and given[0] in INSTRUMENT:
+        # Before anything slow: what these start is somebody's program.
+        command = import_module(f"heliograph.instrument.{INSTRUMENT[given[0]]}").main
+        status: int = command(given[1:])
+        return status
     parser = _parser()
     arguments = parser.parse_args(given)
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return USAGE
     try:
-        command: Callable[[argparse.Namespace], int] = arguments.run
-        return command(arguments)
+        chosen: Callable[[argparse.Namespace], int] = arguments.run
+        return chosen(arguments)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
@@ -56,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run a program with traces, metrics and logs", add_help=False)
     commands.add_parser(
         "bootstrap", help="install the instrumentations that fit what is installed", add_help=False
+    )
+    commands.add_parser(
+        "doctor", help="say what is instrumented and sent where, and what is wrong", add_help=False
     )
     _collector(commands.add_parser("collector", help="receive, process and export telemetry"))
     return parser

@@ -56,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
         return 126
 
 
-def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def parse(
+    arguments: Sequence[str], *, command_needed: bool = True
+) -> tuple[dict[str, str], list[str]]:
     """Return the variables that flags set, and the command. Raises UsageError."""
     known = flags()
     rest, variables = list(arguments), {}
@@ -76,7 +78,7 @@ def parse(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
                 raise UsageError(f"{given} needs a value")
             value = rest.pop(0)
         variables[known[name]] = value
-    if not rest:
+    if not rest and command_needed:
         raise UsageError("no command; try: heliograph run python app.py")
     return variables, rest
 

@@ -30,7 +30,8 @@ Installed = Mapping[str, Package]
 class Row:
     """A library that was found, and what becomes of it.
 
-    ``chosen`` is the version of ``instrumentation``, where it is known; ours has none.
+    ``chosen`` is the version of ``instrumentation``, where it is known; ours has none. ``names``
+    are those of its entry points.
     """
 
     library: str
@@ -39,6 +40,7 @@ class Row:
     decision: Decision
     reason: str
     chosen: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _decide(
         return None
     library = split(found[0])[0] if found else each.suffix
     version = installed[normal(library)].version if found else STANDARD
-    row = Row(library, version, each.package, "install", "")
+    row = Row(library, version, each.package, "install", "", names=each.known_as)
     if "*" in disabled or set(each.known_as) <= disabled:
         reason = "disabled by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
         return replace(row, decision="skip", reason=reason)
