@@ -1,15 +1,15 @@
 """Every command of ``heliograph``."""
 
-import argparse
-import json
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    # What is imported here costs every program below `heliograph run` its time.
+    import argparse
+    from collections.abc import Callable, Sequence
+
     from heliograph.pipeline.config.load import Loader
     from heliograph.pipeline.journal_tool import Found
 
@@ -17,18 +17,13 @@ OK = 0
 FAILED = 1
 USAGE = 2
 
-INSTRUMENT = {"run": "launcher", "bootstrap": "bootstrap.command", "doctor": "doctor.command"}
-"""Commands that read their arguments themselves, and their modules."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 failed, 2 no such command."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] and given[0] in INSTRUMENT:
-        # Before anything slow: what these start is somebody's program.
-        command = import_module(f"heliograph.instrument.{INSTRUMENT[given[0]]}").main
-        status: int = command(given[1:])
-        return status
+    instrument = _instrument(given[0]) if given else None
+    if instrument is not None:
+        return instrument(given[1:])
     parser = _parser()
     arguments = parser.parse_args(given)
     if arguments.run is None:
@@ -47,11 +42,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _instrument(name: str) -> Callable[[Sequence[str]], int] | None:
+    """Return what `run`, `bootstrap` and `doctor` do; what they start is somebody's program."""
+    if name == "run":
+        from heliograph.instrument.launcher import main as command  # noqa: PLC0415 - before all else
+    elif name == "bootstrap":
+        from heliograph.instrument.bootstrap.command import main as command  # noqa: PLC0415
+    elif name == "doctor":
+        from heliograph.instrument.doctor.command import main as command  # noqa: PLC0415
+    else:
+        return None
+    return command
+
+
 def _parser() -> argparse.ArgumentParser:
+    import argparse  # noqa: PLC0415 - slow
+
     parser = argparse.ArgumentParser("heliograph", description="OpenTelemetry in one package.")
-    parser.add_argument(
-        "--version", action="version", version=f"heliograph {version('heliograph')}"
-    )
+    _version_option(parser)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="run a program with traces, metrics and logs", add_help=False)
@@ -66,10 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _collector(parser: argparse.ArgumentParser) -> None:
+    from argparse import BooleanOptionalAction  # noqa: PLC0415 - slow
+
     parser.description = "Receive, process and export telemetry, as a configuration says."
-    parser.add_argument(
-        "--version", action="version", version=f"heliograph {version('heliograph')}"
-    )
+    _version_option(parser)
     parser.set_defaults(run=_run)
     _source_options(parser, "")
     parser.add_argument(
@@ -88,7 +96,7 @@ def _collector(parser: argparse.ArgumentParser) -> None:
     printing.set_defaults(run=_print_config)
     printing.add_argument("--mode", choices=["redacted", "unredacted"], default="redacted")
     printing.add_argument("--format", choices=["yaml", "json"], default="yaml")
-    printing.add_argument("--validate", action=argparse.BooleanOptionalAction, default=True)
+    printing.add_argument("--validate", action=BooleanOptionalAction, default=True)
     status = commands.add_parser("status", help="show what a running collector does")
     status.set_defaults(run=_status)
     status.add_argument("--socket", metavar="PATH", help="its control socket, as its log says")
@@ -140,6 +148,8 @@ def _journal(parser: argparse.ArgumentParser) -> None:
 
 
 def _version_option(parser: argparse.ArgumentParser) -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - slow
+
     text = f"heliograph {version('heliograph')}"
     parser.add_argument("--version", action="version", version=text)
 
@@ -157,7 +167,7 @@ def _source_options(parser: argparse.ArgumentParser, prefix: str) -> None:
         )  # fmt: skip
 
 
-def _loader(arguments: argparse.Namespace) -> "Loader | None":
+def _loader(arguments: argparse.Namespace) -> Loader | None:
     from heliograph.pipeline.config.load import Loader  # noqa: PLC0415 - heavy
 
     def both(name: str) -> list[str]:
@@ -211,6 +221,8 @@ def _print_config(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    import json  # noqa: PLC0415 - slow
+
     from heliograph.pipeline.control import ControlError, ask, running  # noqa: PLC0415 - heavy
     from heliograph.pipeline.status_view import follow, render  # noqa: PLC0415 - heavy
 
@@ -256,8 +268,10 @@ def _reload(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _journals(arguments: argparse.Namespace) -> "list[Found] | int":
+def _journals(arguments: argparse.Namespace) -> list[Found] | int:
     """Return the journals that are meant, or the exit status when there is none to look at."""
+    from pathlib import Path  # noqa: PLC0415 - slow
+
     from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
 
     if arguments.directory is not None:
@@ -288,6 +302,8 @@ def _journals(arguments: argparse.Namespace) -> "list[Found] | int":
 
 
 def _journal_ls(arguments: argparse.Namespace) -> int:
+    import json  # noqa: PLC0415 - slow
+
     from heliograph.pipeline import journal_tool as tool  # noqa: PLC0415 - heavy
 
     found = _journals(arguments)
@@ -338,6 +354,8 @@ def _journal_replay(arguments: argparse.Namespace) -> int:
 
 
 def _components(arguments: argparse.Namespace) -> int:
+    import json  # noqa: PLC0415 - slow
+
     from heliograph.pipeline import listing  # noqa: PLC0415 - heavy
     from heliograph.pipeline.registry import Registry  # noqa: PLC0415 - heavy
 
@@ -349,6 +367,8 @@ def _components(arguments: argparse.Namespace) -> int:
 
 def _schema(arguments: argparse.Namespace) -> int:
     del arguments
+    import json  # noqa: PLC0415 - slow
+
     from heliograph.pipeline.config.schema import schema  # noqa: PLC0415 - heavy
     from heliograph.pipeline.registry import Registry  # noqa: PLC0415 - heavy
 
@@ -367,7 +387,7 @@ def _featuregate(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _say_problems(loader: "Loader") -> None:
+def _say_problems(loader: Loader) -> None:
     from heliograph.pipeline.redaction import redact  # noqa: PLC0415 - heavy
 
     redact.hide(*loader.hidden())

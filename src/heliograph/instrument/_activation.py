@@ -1,6 +1,5 @@
 """Instrumentations, each activated when its library is imported, and what became of them."""
 
-import json
 import os
 import sys
 import threading
@@ -157,6 +156,8 @@ class Activation:
         """Write the states, as one line of JSON, to the file of `REPORT`."""
         path = os.environ.get(REPORT)
         if path:
+            import json  # noqa: PLC0415 - for the doctor alone
+
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"pid": os.getpid(), "states": self.states}) + "\n")
 

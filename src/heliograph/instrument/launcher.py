@@ -3,15 +3,13 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from shutil import which
 
 from heliograph.instrument._variables import flags
 
 USAGE = 2
 NOT_FOUND = 127
 
-INJECT = str(Path(__file__).parent / "inject")
+INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 DEFAULT_PORTS = {"grpc": 4317, "http/protobuf": 4318, "http/json": 4318}
 
 HELP = """\
@@ -92,10 +90,13 @@ def _meant(name: str, known: Mapping[str, str]) -> str:
 
 def find(command: str, environ: Mapping[str, str]) -> str:
     """Return the path of an executable. Raises UsageError."""
-    found = which(command, path=environ.get("PATH"))
-    if found is None:
-        raise UsageError(f"command not found: {command}", NOT_FOUND)
-    return found
+    path = environ.get("PATH", os.defpath).split(os.pathsep)
+    # shutil.which, without every compression that shutil imports
+    for place in [""] if os.path.dirname(command) else path:
+        found = os.path.join(place, command)
+        if os.path.isfile(found) and os.access(found, os.X_OK):
+            return found
+    raise UsageError(f"command not found: {command}", NOT_FOUND)
 
 
 def prepare(environ: dict[str, str]) -> None:
