@@ -164,7 +164,8 @@ class Worker:
         """Export all that is held; return whether that, and what was on its way, was exported
         within so many seconds."""
         if self._stopped:
-            return last
+            # A signal that ends the process may have interrupted the leaving.
+            return last or (self._last is not None and self.has_left(timeout))
         if self._generation != fork_generation():
             return True
         self._stopped = last

@@ -4,7 +4,10 @@ Hooks: ``request_hook(span, environ)``, ``response_hook(span, status, headers)``
 Variables: ``OTEL_PYTHON_FLASK_EXCLUDED_URLS``, ``OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_*``.
 """
 
+from importlib import import_module
 from typing import Any
+
+from opentelemetry.trace import use_span
 
 from heliograph.instrument.fast import _wsgi
 from heliograph.instrument.fast._patch import LEFT, Patches, Settings, told
@@ -62,6 +65,19 @@ def instrument(flask: Any, settings: Settings) -> Patches:
 
         return call
 
+    def log_request(original: Any) -> Any:
+        def call(self: Any, *arguments: Any) -> Any:
+            exchange = getattr(self, "environ", {}).get(_wsgi.KEY)
+            if exchange is None:
+                return original(self, *arguments)
+            with use_span(exchange.span):
+                return original(self, *arguments)
+
+        return call
+
+    # Werkzeug's own server logs a request when its span has ended.
+    handler = import_module("werkzeug.serving").WSGIRequestHandler
+    patches.replace(handler, "log_request", log_request)
     patches.replace(flask.Flask, "wsgi_app", wsgi_app)
     patches.replace(flask.Flask, "full_dispatch_request", full_dispatch_request)
     patches.replace(flask.Flask, "handle_exception", handle_exception)

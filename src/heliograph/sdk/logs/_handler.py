@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,6 +72,14 @@ def _record(
     return logger.recorder.log(fields, body, more)
 
 
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+def _plain(text: str) -> str:
+    """Return a text without the colours that it has for a terminal."""
+    return _COLOURS.sub("", text) if "\x1b" in text else text
+
+
 class LoggingHandler(logging.Handler):
     """Emits what a program logs, each of its loggers as a scope of its own.
 
@@ -116,9 +125,9 @@ class LoggingHandler(logging.Handler):
 
     def _body(self, record: logging.LogRecord) -> Any:
         if self.formatter is not None:
-            return self.format(record)
+            return _plain(self.format(record))
         if record.args or isinstance(record.msg, str):
-            return record.getMessage()
+            return _plain(record.getMessage())
         return record.msg if isinstance(record.msg, _PLAIN) else str(record.msg)
 
     def _emit_slowly(
