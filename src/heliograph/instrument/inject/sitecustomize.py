@@ -4,16 +4,42 @@ import importlib
 import os
 import sys
 
-try:
-    from heliograph.instrument import start
+_GEVENT = "OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH"
 
-    start.start()
-except ModuleNotFoundError as error:
-    # Another environment's Python, a child of the program: it goes uninstrumented.
-    if not (error.name or "").startswith("heliograph"):
+
+class _WhenAsked:
+    """Starts when somebody imports something of OpenTelemetry's, and not before."""
+
+    waits = True
+
+    def find_spec(self, fullname, path=None, target=None):
+        if not self.waits or not fullname.startswith("opentelemetry."):
+            return None
+        self.waits = False
+        _start()
+        # What was put in front comes too late for the search that is going on.
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        return next((spec for spec in found if spec is not None), None)
+
+
+def _start():
+    try:
+        from heliograph.instrument import start  # noqa: PLC0415 - not when disabled
+
+        start.start()
+    except ModuleNotFoundError as error:
+        # Another environment's Python, a child of the program: it goes uninstrumented.
+        if not (error.name or "").startswith("heliograph"):
+            print(f"heliograph: not instrumented: {error!r}", file=sys.stderr)
+    except Exception as error:
         print(f"heliograph: not instrumented: {error!r}", file=sys.stderr)
-except Exception as error:
-    print(f"heliograph: not instrumented: {error!r}", file=sys.stderr)
+
+
+if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and _GEVENT not in os.environ:
+    sys.meta_path.insert(0, _WhenAsked())
+else:
+    _start()
 
 _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != _here]
