@@ -58,7 +58,8 @@ def test_p3_nothing_to_send_to_is_one_line_and_a_quick_end() -> None:
         if not probe.connect_ex(("127.0.0.1", 4317)):
             pytest.skip("somebody listens on 4317")
     code = (
-        "import atexit, time; ended = []; atexit.register(lambda: print(time.monotonic() - ended[0]))\n"
+        "import atexit, time; ended = []\n"
+        "atexit.register(lambda: print(time.monotonic() - ended[0]))\n"
         "from opentelemetry import trace; trace.get_tracer('t').start_span('s').end()\n"
         "ended.append(time.monotonic())"
     )

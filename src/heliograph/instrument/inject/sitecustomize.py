@@ -4,6 +4,12 @@ import importlib
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
 _GEVENT = "OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH"
 
 
@@ -12,7 +18,12 @@ class _WhenAsked:
 
     waits = True
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self,
+        fullname: str,
+        path: "Sequence[str] | None" = None,
+        target: "ModuleType | None" = None,
+    ) -> "ModuleSpec | None":
         if not self.waits or not fullname.startswith("opentelemetry."):
             return None
         self.waits = False
@@ -23,7 +34,7 @@ class _WhenAsked:
         return next((spec for spec in found if spec is not None), None)
 
 
-def _start():
+def _start() -> None:
     try:
         from heliograph.instrument import start  # noqa: PLC0415 - not when disabled
 
