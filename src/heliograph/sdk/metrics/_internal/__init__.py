@@ -16,7 +16,6 @@ from heliograph._core import MetricClock, MetricTargets, settle
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._children import in_children
 from heliograph.sdk._exit import forget, heed
-from heliograph.sdk._self_metrics import is_enabled, observe
 from heliograph.sdk.metrics._internal.exemplar import ExemplarFilter
 from heliograph.sdk.metrics._internal.exemplar.exemplar_filter import native_filter
 from heliograph.sdk.metrics._internal.exemplar.foreign import offering
@@ -92,7 +91,6 @@ class MeterProvider(api.MeterProvider):
         self._streams: dict[Any, ReaderStreams] = {}
         self._disabled = variables.is_disabled()
         self._shutdown = False
-        self._is_observed = is_enabled()
         for reader in metric_readers:
             if reader in self._owned:
                 raise ValueError(f"MetricReader {reader} belongs to another MeterProvider already")
@@ -198,9 +196,8 @@ class MeterProvider(api.MeterProvider):
         for instrument in self._instruments:
             self._stream(instrument, reader, streams)
         reader._set_collect_callback(self._collect)
-        if self._is_observed and isinstance(reader, MetricReader):
-            kind = reader.component_type or type(reader).__qualname__
-            reader.own = observe(None, self, kind)
+        if isinstance(reader, MetricReader):
+            reader._set_meter_provider(self)
 
     def _collect(self, reader: Any, timeout_millis: float = 10_000) -> Collected | None:
         with self._lock:

@@ -9,7 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from heliograph.sdk._self_metrics import COLLECTION, UNOBSERVED, Component
+from heliograph.sdk._self_metrics import (
+    COLLECTION,
+    UNOBSERVED,
+    Component,
+    is_enabled,
+    observe,
+)
 from heliograph.sdk.metrics._internal.aggregation import (
     Aggregation,
     AggregationTemporality,
@@ -100,6 +106,12 @@ class MetricReader(ABC):
 
     def _set_collect_callback(self, func: Callable[..., Any] | None) -> None:
         self._collect = func
+
+    def _set_meter_provider(self, meter_provider: Any) -> None:
+        """Report to this provider how long collections take, if the SDK reports on itself."""
+        if is_enabled():
+            kind = self.component_type or type(self).__qualname__
+            self.own = observe(None, meter_provider, kind)
 
     @abstractmethod
     def _receive_metrics(
