@@ -644,6 +644,28 @@ class SpanBase:
 class Span(SpanBase):
     """A span, written in wire form while it is recorded. What ends it is final."""
 
+    @staticmethod
+    def unstarted(
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        scope: Scope,
+        around: tuple[Any, Any],
+        route: Route,
+        limits: list[int | None],
+        rules: tuple[bool, bool],
+    ) -> Span:
+        """Make a span that no tracer has started.
+
+        Args:
+            limits: as `Tracer.setup` takes them.
+            rules: whether an exception that leaves its block is recorded, and sets its status.
+        """
+
+    def start(self, start_time: int | None = None, parent_context: Any = None) -> None:
+        """Start what was made by `unstarted`; a tracer's spans have started."""
+
     def get_span_context(self) -> SpanContext: ...
     def is_recording(self) -> bool: ...
     def set_attribute(self, key: str, value: Any) -> None: ...
@@ -678,7 +700,7 @@ class Span(SpanBase):
     @property
     def kind(self) -> SpanKind: ...
     @property
-    def start_time(self) -> int: ...
+    def start_time(self) -> int | None: ...
     @property
     def end_time(self) -> int | None: ...
     @property

@@ -13,7 +13,8 @@ use super::super::scope::Scope;
 use super::super::span::{Frame, Ids, Parts, put_event, put_link};
 use super::api::{Api, Place, state_text};
 use super::held::Held;
-use super::queue::{Offer, PyQueue, PyRoute};
+use super::queue::{Offer, PyQueue, PyRoute, PyScope};
+use super::tracer::kind_number;
 use super::values::{self, to_dict, visit, visit_one, with_text};
 use crate::wire::proto::{Reader, Value};
 
@@ -29,6 +30,22 @@ pub struct SpanLimits {
     pub link: Limits,
     pub events: usize,
     pub links: usize,
+}
+
+impl SpanLimits {
+    /// Attributes, their length, events, links, attributes of an event, of a link, and the length
+    /// of both; None is no limit.
+    pub fn read(limits: [Option<usize>; 7]) -> Self {
+        let [attributes, own, events, links, event, link, length] =
+            limits.map(|limit| limit.unwrap_or(usize::MAX));
+        Self {
+            span: Limits { count: attributes, length: own },
+            event: Limits { count: event, length },
+            link: Limits { count: link, length },
+            events,
+            links,
+        }
+    }
 }
 
 thread_local! {
@@ -72,6 +89,8 @@ pub fn read_attributes<R>(
 struct State {
     name: Py<PyAny>,
     parts: Parts,
+    /// None only for what was constructed and not started yet.
+    start: Option<u64>,
     end: Option<u64>,
     /// The thread that tells of the end: only what it calls may still change anything.
     ender: Option<ThreadId>,
@@ -110,7 +129,6 @@ pub struct PySpan {
     trace_state: Option<Py<PyAny>>,
     parent: Option<Place>,
     kind: u8,
-    start: u64,
     limits: SpanLimits,
     scope: Arc<Scope>,
     route: Py<PyRoute>,
@@ -127,7 +145,7 @@ pub struct Birth {
     pub trace_state: Option<Py<PyAny>>,
     pub parent: Option<Place>,
     pub kind: u8,
-    pub start: u64,
+    pub start: Option<u64>,
     pub limits: SpanLimits,
     pub scope: Arc<Scope>,
     pub route: Py<PyRoute>,
@@ -155,7 +173,6 @@ impl PySpan {
             trace_state: birth.trace_state,
             parent: birth.parent,
             kind: birth.kind,
-            start: birth.start,
             limits: birth.limits,
             scope: birth.scope,
             route: birth.route,
@@ -165,6 +182,7 @@ impl PySpan {
             state: Held::new(State {
                 name: birth.name,
                 parts: birth.parts,
+                start: birth.start,
                 end: None,
                 ender: None,
                 closed: false,
@@ -211,7 +229,7 @@ impl PySpan {
                     trace_state: &trace_state,
                     name,
                     kind: self.kind,
-                    start: self.start,
+                    start: state.start.unwrap_or(0),
                     end: state.end.unwrap_or(0),
                 };
                 act(&frame, &state.parts)
@@ -244,6 +262,7 @@ impl PySpan {
         let first = span.state.with(py, |state| {
             let first = state.end.is_none();
             if first {
+                state.start.get_or_insert(time);
                 state.end = Some(time);
                 state.ender = ender;
             }
@@ -285,6 +304,67 @@ fn too_late(py: Python<'_>, what: &str) {
 
 #[pymethods]
 impl PySpan {
+    /// Make a span that no tracer has started; `start` starts it.
+    ///
+    /// `limits` are as a tracer's `setup` takes them.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)] // Python passes them.
+    fn unstarted<'py>(
+        py: Python<'py>,
+        name: Py<PyAny>,
+        context: &Bound<'py, PyAny>,
+        parent: Option<&Bound<'py, PyAny>>,
+        kind: &Bound<'py, PyAny>,
+        scope: &Bound<'py, PyScope>,
+        around: Py<PyAny>,
+        route: Py<PyRoute>,
+        limits: [Option<usize>; 7],
+        rules: (bool, bool),
+    ) -> PyResult<Bound<'py, Self>> {
+        let place = Place::read(context)?;
+        let birth = Birth {
+            ids: place.ids,
+            trace_state: place.state,
+            parent: parent.map(Place::read).transpose()?,
+            kind: kind_number(py, Api::get(py)?, Some(kind)),
+            start: None,
+            limits: SpanLimits::read(limits),
+            scope: scope.get().0.clone(),
+            route,
+            around,
+            record_exception: rules.0,
+            set_status_on_exception: rules.1,
+            name,
+            parts: new_parts(),
+        };
+        let span = Self::create(py, birth)?;
+        span.get().state.with(py, |state| state.context = place.context);
+        Ok(span)
+    }
+
+    /// Start what was made by `unstarted`. A tracer's spans have started.
+    #[pyo3(signature = (start_time=None, parent_context=None))]
+    fn start(
+        slf: &Bound<'_, Self>,
+        start_time: Option<&Bound<'_, PyAny>>,
+        parent_context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let time = nanoseconds(start_time);
+        let begin = |state: &mut State| match state.start {
+            Some(_) => false,
+            None => {
+                state.start = Some(time);
+                true
+            }
+        };
+        if slf.get().state.with(py, begin) == Some(true) {
+            slf.get().route.bind(py).get().started(slf, parent_context);
+            return Ok(());
+        }
+        Api::help(py, "started_twice", ()).map(drop)
+    }
+
     fn get_span_context(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(context) = self.place(py).context {
             return Ok(context);
@@ -453,8 +533,8 @@ impl PySpan {
     }
 
     #[getter]
-    fn start_time(&self) -> u64 {
-        self.start
+    fn start_time(&self, py: Python<'_>) -> Option<u64> {
+        self.state.with(py, |state| state.start).flatten()
     }
 
     #[getter]

@@ -6,7 +6,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::super::attributes::Limits;
 use super::super::ids::Ids as Generator;
 use super::super::scope::Scope;
 use super::super::span::{Ids, put_link};
@@ -211,7 +210,7 @@ impl PyTracer {
             trace_state: state,
             parent,
             kind: kind_number(py, api, start.kind),
-            start: nanoseconds(start.start_time),
+            start: Some(nanoseconds(start.start_time)),
             limits: drawn.limits,
             scope: drawn.scope,
             route: drawn.route.clone_ref(py),
@@ -334,10 +333,6 @@ pub fn kind_number(py: Python<'_>, api: &Api, kind: Option<&Bound<'_, PyAny>>) -
     found.map_or(1, |at| at as u8 + 1)
 }
 
-fn count(limit: Option<usize>) -> usize {
-    limit.unwrap_or(usize::MAX)
-}
-
 #[pymethods]
 impl PyTracer {
     #[new]
@@ -351,8 +346,7 @@ impl PyTracer {
     ///
     /// `plan` is a bool, a rejection threshold and the trace state of roots above it, five plans for
     /// a parent-based sampler, or a sampler.
-    /// `limits` are attributes, their length, events, links, attributes of an event, of a link, and
-    /// the length of both; None is no limit.
+    /// `limits` are as `SpanLimits::read` takes them.
     #[allow(clippy::too_many_arguments)] // Python passes them.
     fn setup(
         &self,
@@ -365,20 +359,13 @@ impl PyTracer {
         limits: [Option<usize>; 7],
         enabled: bool,
     ) -> PyResult<()> {
-        let length = count(limits[6]);
         let setup = Setup {
             sampler: Sampler::read(plan)?,
             generator,
             scope: scope.get().0.clone(),
             around,
             route,
-            limits: SpanLimits {
-                span: Limits { count: count(limits[0]), length: count(limits[1]) },
-                event: Limits { count: count(limits[4]), length },
-                link: Limits { count: count(limits[5]), length },
-                events: count(limits[2]),
-                links: count(limits[3]),
-            },
+            limits: SpanLimits::read(limits),
             enabled,
         };
         let _old = self.0.with(py, |old| old.replace(setup));

@@ -12,6 +12,7 @@ from opentelemetry.trace import StatusCode as StatusCode
 
 from heliograph._core import Span, SpanBase, UnsampledSpan
 from heliograph.sdk.resources import Resource
+from heliograph.sdk.trace._constructed import construct
 from heliograph.sdk.trace._limits import SpanLimits
 from heliograph.sdk.trace._processors import (
     ConcurrentMultiSpanProcessor,
@@ -53,6 +54,7 @@ def _complete() -> None:
         if not hasattr(Span, name):
             setattr(Span, name, _read(name))
     methods: dict[str, Any] = {
+        "__new__": construct,
         "to_json": _to_json,
         "_readable_span": SpanView,
     }

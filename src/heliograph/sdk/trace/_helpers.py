@@ -62,6 +62,11 @@ def core_failed(what: str, message: str) -> None:
     _log.error("%s was lost to a bug in the native core, as may be others: %s", what, message)
 
 
+def started_twice() -> None:
+    """Say that a started span was to start."""
+    _log.warning("start was called on a span that has started")
+
+
 def processor_failed(error: BaseException) -> None:
     """Say that a span processor raised."""
     _log.error("a span processor raised", exc_info=error)

@@ -331,9 +331,9 @@ def _read_status(span: NativeSpan) -> Status:
     return Status(_CODES[code], message)
 
 
-def _read_info(span: NativeSpan) -> InstrumentationInfo:
+def _read_info(span: NativeSpan) -> InstrumentationInfo | None:
     scope = span.around[1]
-    return InstrumentationInfo(scope.name, scope.version, scope.schema_url)
+    return scope and InstrumentationInfo(scope.name, scope.version, scope.schema_url)
 
 
 _PARTS = {
