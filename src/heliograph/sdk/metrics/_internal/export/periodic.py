@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import queue
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry import context
@@ -84,6 +86,8 @@ class PeriodicExportingMetricReader(MetricReader):
         self._ended = threading.Event()
         self._last_millis = self._timeout_millis
         self._is_leaving = False
+        self._is_done = False
+        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if interval < math.inf:
             self._start()
@@ -112,7 +116,7 @@ class PeriodicExportingMetricReader(MetricReader):
         self._ended.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             if self._thread.is_alive():
-                self._thread.join(max(0.0, deadline - time.monotonic()))
+                self._await_last(max(0.0, deadline - time.monotonic()))
             else:
                 self._collect_now(self._last_millis)
         left = max(0.0, (deadline - time.monotonic()) * 1e3)
@@ -132,9 +136,7 @@ class PeriodicExportingMetricReader(MetricReader):
     def has_left(self, wait: float) -> bool:
         if self._thread is None or not self._is_leaving:
             return True
-        if wait > 0:
-            self._thread.join(wait)
-        return not self._thread.is_alive()
+        return self._await_last(wait)
 
     def progress(self) -> int:
         return int(self._is_leaving and self.has_left(0) and self._exported)
@@ -149,7 +151,20 @@ class PeriodicExportingMetricReader(MetricReader):
     def trouble(self) -> str:
         return trouble_of(self._exporter)
 
+    def _await_last(self, wait: float) -> bool:
+        """Whether the thread made its last collection; waits so many seconds for it.
+
+        Not by joining it: one that gevent has replaced may stay alive.
+        """
+        if not self._is_done and wait > 0:
+            with suppress(queue.Empty):
+                self._done.get(timeout=wait)
+        return self._is_done or self._thread is None or not self._thread.is_alive()
+
     def _start(self) -> None:
+        # One that fits the thread: gevent replaces both, maybe after this module was imported.
+        self._done = queue.SimpleQueue()
+        self._is_done = False
         self._thread = Thread(self._run, "OtelPeriodicExportingMetricReader")
         heed_other_ends()
         try:
@@ -162,6 +177,8 @@ class PeriodicExportingMetricReader(MetricReader):
         while not self._ended.wait(self._interval):
             self._collect_now(self._timeout_millis)
         self._collect_now(self._last_millis)
+        self._is_done = True
+        self._done.put(None)
 
     def _collect_now(self, timeout_millis: float) -> bool:
         """Collect and export within the time; return whether that went well, say what did not."""
