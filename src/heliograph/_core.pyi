@@ -563,7 +563,7 @@ def fork_generation() -> int:
 def panics() -> int:
     """Return how many failures of the recorder were kept out of the program."""
 
-def call_in_children(function: Callable[[], None], /) -> None:
+def call_in_children(function: Callable[[], None]) -> None:
     """Call this once in each forked child, before anything is recorded there."""
 
 def settle() -> None:

@@ -102,8 +102,8 @@ async def test_thousands_of_early_refusals_do_not_end_the_connection() -> None:
     def talk(client: Client) -> int:
         late = struct.pack(">BI", 0, 1) + b"\0"
         refused = 0
-        for _ in range(40):
-            streams = [client.open() for _ in range(100)]
+        for _ in range(100):
+            streams = [client.open() for _ in range(40)]
             for stream in streams:
                 refused += client.answer(stream)["grpc-status"] == "14"
             for stream in streams:

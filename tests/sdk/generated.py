@@ -90,7 +90,7 @@ try:
         [numpy.int64(1), numpy.float64(2)],
     ]
 except ImportError:
-    # `make api` has it.
+    # Not among what the tests need.
     NUMPY = [None]
 
 

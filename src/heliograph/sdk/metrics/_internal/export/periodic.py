@@ -123,7 +123,7 @@ class PeriodicExportingMetricReader(MetricReader):
         self._exporter.shutdown(timeout_millis=left)
 
     def begin_leaving(self, within: float) -> None:
-        """Of a part (`heliograph.sdk._exit`), as the next five."""
+        """Collect and export a last time, in so many seconds; does not wait."""
         if self._ended.is_set():
             return
         self._last_millis = min(within * 1e3, self._timeout_millis)
@@ -134,21 +134,25 @@ class PeriodicExportingMetricReader(MetricReader):
             self._collect_now(self._last_millis)
 
     def has_left(self, wait: float) -> bool:
+        """Whether that is done; waits so many seconds for it."""
         if self._thread is None or not self._is_leaving:
             return True
         return self._await_last(wait)
 
     def progress(self) -> int:
+        """Return a number that changes when something was exported."""
         return int(self._is_leaving and self.has_left(0) and self._exported)
 
     def abandon(self) -> None:
-        pass
+        """Wait for nothing any more: nothing here waits."""
 
     def lost(self) -> str:
+        """Return what was not exported, "" when all was."""
         is_lost = self._is_leaving and not (self.has_left(0) and self._exported)
         return "metrics" if is_lost else ""
 
     def trouble(self) -> str:
+        """Return where it should have gone, and why it did not; "" when nobody knows."""
         return trouble_of(self._exporter)
 
     def _await_last(self, wait: float) -> bool:
