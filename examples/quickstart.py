@@ -68,19 +68,21 @@ def main() -> int:
     print(WELCOME.format(file=file, metrics=METRICS), flush=True)
     # Out of reach of Ctrl-C, so that the demo app can send what it has before the collector stops.
     command = [program, "collector", "--config", HERE / "quickstart.yaml"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     collector = subprocess.Popen(command, start_new_session=True)
-    if not wait(HEALTH, collector, 30):
-        stop(collector)
-        return 1
-    demo = subprocess.Popen([sys.executable, HERE / "demo_app.py"])
+    demo = None
     try:
+        if not wait(HEALTH, collector, 30):
+            return 1
+        demo = subprocess.Popen([sys.executable, HERE / "demo_app.py"])
         if wait(METRICS, collector, 30):
             print(NEXT.format(file=file, metrics=METRICS), flush=True)
         collector.wait(seconds)
     except (KeyboardInterrupt, subprocess.TimeoutExpired):
         pass
     finally:
-        stop(demo)
+        if demo is not None:
+            stop(demo)
         status = stop(collector)
     return status
 
