@@ -341,12 +341,12 @@ async def test_authority(bench: Bench, h2backend: Start) -> None:
     assert backend.streams[0].headers[":authority"] == "tempo.internal"
 
 
-def quick_pings(bench: Bench, port: int, *, idle: bool) -> GrpcClient:
-    """A client that pings sooner than the configuration allows."""
+def quick_pings(bench: Bench, port: int, *, idle: bool, patience: float = 10) -> GrpcClient:
+    """A client that pings sooner than the configuration allows, and waits so long for an answer."""
     from heliograph.exporters.otlp import Config
 
     config = Config.model_validate({"endpoint": f"127.0.0.1:{port}", "tls": {"insecure": True}})
-    return GrpcClient(bench.edge.events, config.native() | {"keepalive": (0.05, 0.2, idle)})
+    return GrpcClient(bench.edge.events, config.native() | {"keepalive": (0.05, patience, idle)})
 
 
 async def send(client: GrpcClient) -> Outcome:
@@ -358,7 +358,7 @@ async def test_a_dead_connection_is_noticed(bench: Bench, h2backend: Start) -> N
         backend.deaf = True
 
     backend = await h2backend(handle)
-    client = quick_pings(bench, backend.port, idle=False)
+    client = quick_pings(bench, backend.port, idle=False, patience=0.2)
     outcome = await asyncio.wait_for(send(client), 5)
     assert outcome.retryable
     assert outcome.message == "no answer to a keep-alive ping within 200ms"
