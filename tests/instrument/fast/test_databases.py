@@ -191,6 +191,54 @@ def test_redis_commands_and_pipelines(recorded: Recorded, redis_port: int) -> No
     assert spans[2].status.status_code is StatusCode.ERROR
 
 
+def test_no_value_leaves_with_an_error_of_redis(recorded: Recorded, redis_port: int) -> None:
+    redis = pytest.importorskip("redis")
+    recorded.instrument("redis", redis)
+    client = redis.Redis(port=redis_port)
+    client.set("the-key", "secret")
+
+    def fail(pipeline: Any) -> Any:
+        pipeline.set("other", "secret")
+        pipeline.lpush("the-key", "secret")
+        return pipeline.execute()
+
+    script = "return redis.error_reply('MINE ' .. string.upper(ARGV[1]))"
+    for wrong in (
+        lambda: fail(client.pipeline()),
+        lambda: fail(client.pipeline(transaction=False)),
+        lambda: client.execute_command("NOPE", "secret"),
+        lambda: client.execute_command("LPUSH the-key secret"),
+        lambda: client.eval(script, 0, "secret"),
+    ):
+        with pytest.raises(redis.ResponseError):
+            wrong()
+
+    async def main() -> None:
+        asynchronous = redis.asyncio.Redis(port=redis_port)
+        with pytest.raises(redis.ResponseError):
+            await fail(asynchronous.pipeline())
+        await asynchronous.aclose()
+
+    asyncio.run(main())
+    client.close()
+    _, *spans = recorded.spans()
+    told = [
+        f"{span.name} {span.status.description} {span.events} {span.attributes}" for span in spans
+    ]
+    assert not any("secret" in text.lower() or "the-key" in text for text in told), told
+    kind = "WRONGTYPE Operation against a key holding the wrong kind of value"
+    of_pipeline = f"ResponseError: Command # 2 (LPUSH ? ?) of pipeline caused error: {kind}"
+    assert [span.status.description for span in spans] == [
+        of_pipeline,
+        of_pipeline,
+        "ResponseError: unknown command ?",
+        f"ResponseError: {kind}",
+        "ResponseError: MINE",
+        of_pipeline,
+    ]
+    assert {attributes(span)["error.type"] for span in spans} == {"redis.exceptions.ResponseError"}
+
+
 def test_a_brokers_traffic_makes_no_spans(recorded: Recorded, redis_port: int) -> None:
     redis = pytest.importorskip("redis")
     recorded.instrument("redis", redis)

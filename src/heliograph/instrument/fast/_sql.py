@@ -185,8 +185,12 @@ class Statement:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.end(None if isinstance(error, GeneratorExit) else error)
 
-    def end(self, error: BaseException | None = None) -> None:
-        """End span and measurement."""
+    def end(self, error: BaseException | None = None, message: str | None = None) -> None:
+        """End span and measurement.
+
+        Args:
+            message: of the error, where what it says of itself is not to be shown.
+        """
         duration = perf_counter() - self._started
         attributes = self._attributes
         span = self.span
@@ -197,6 +201,6 @@ class Statement:
             code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
             if code:
                 span.set_attribute("db.response.status_code", str(code))
-            span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            span.set_status(StatusCode.ERROR, message or f"{type(error).__name__}: {error}")
         self._database.duration.record(duration, attributes, trace.set_span_in_context(span))
         span.end()

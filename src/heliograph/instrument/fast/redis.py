@@ -1,6 +1,7 @@
 """Redis: one span a command or pipeline, synchronous, asynchronous and in a cluster.
 
-Values are not shown. What Celery and kombu say to a broker makes no spans.
+Values are not shown, not in messages of errors either. What Celery and kombu say to a broker
+makes no spans.
 
 Hooks: ``request_hook(span, client, args, kwargs)``, ``response_hook(span, client, response)``.
 """
@@ -11,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from heliograph.instrument.fast._patch import Patches, Settings, fenced, told
+from heliograph.instrument.fast._redis_errors import command_name, public_message
 from heliograph.instrument.fast._sql import Database, Described, Statement
 
 _PLACE = "_heliograph_place"
@@ -69,6 +71,9 @@ class _Commands:
         place = _place(client)
         return None if place is None else self._database.begin_described(place, what, batch)
 
+    def _fail(self, statement: Statement, error: BaseException, commands: list[Any]) -> None:
+        statement.end(error, _message(error, commands) or type(error).__name__)
+
     def _end(self, client: Any, statement: Statement, response: Any) -> Any:
         told(self._answered, statement.span, client, response)
         statement.end()
@@ -83,7 +88,7 @@ class _Commands:
             try:
                 response = original(client, *arguments, **options)
             except BaseException as error:
-                statement.end(error)
+                self._fail(statement, error, [arguments])
                 raise
             return self._end(client, statement, response)
 
@@ -98,7 +103,7 @@ class _Commands:
             try:
                 response = await original(client, *arguments, **options)
             except BaseException as error:
-                statement.end(error)
+                self._fail(statement, error, [arguments])
                 raise
             return self._end(client, statement, response)
 
@@ -113,7 +118,7 @@ class _Commands:
             try:
                 response = original(pipeline, *arguments, **options)
             except BaseException as error:
-                statement.end(error)
+                self._fail(statement, error, [sent for sent, _ in stack])
                 raise
             return self._end(pipeline, statement, response)
 
@@ -128,28 +133,32 @@ class _Commands:
             try:
                 response = await original(pipeline, *arguments, **options)
             except BaseException as error:
-                statement.end(error)
+                self._fail(statement, error, [sent for sent, _ in stack])
                 raise
             return self._end(pipeline, statement, response)
 
         return call
 
 
+_message = fenced(public_message)
+
+
 @lru_cache(maxsize=512)
 def _described(command: str, words: int) -> Described:
-    text = " ".join([command, *["?"] * (words - 1)])
+    name, more = command_name(command)
+    text = " ".join([name, *["?"] * (words - 1 + more)])
     if len(text) > _LONGEST_TEXT:
         text = text[: _LONGEST_TEXT - 3] + "..."
-    return Described(command, command, None, text)
+    return Described(name, name, None, text)
 
 
 def _batch(stack: Any) -> Described:
     lines = []
     names = []
     for arguments, _ in stack:
-        name = str(arguments[0])
-        lines.append(_described(name, len(arguments)).text)
-        names.append(name)
+        described = _described(str(arguments[0]), len(arguments))
+        lines.append(described.text)
+        names.append(described.operation)
     name = names[0] if len(set(names)) == 1 else ""
     operation = f"PIPELINE {name}".strip()
     return Described(operation, operation, None, "\n".join(lines)[:_LONGEST_TEXT])
