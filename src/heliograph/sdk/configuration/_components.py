@@ -36,7 +36,16 @@ _FORMS = {
     "otlp_json_http": "json.http",
     "otlp_file": "json.file",
 }
-_SAME = {"logging": "console", "otlp/stdout": "otlp_file", "otlp_http": "otlp_proto_http"}
+_SAME = {
+    "logging": "console",
+    "otlp/stdout": "otlp_file",
+    "otlp_http": "otlp_proto_http",
+    # The names by which the official SDK finds ours.
+    "heliograph_otlp_grpc": "otlp_proto_grpc",
+    "heliograph_otlp_http": "otlp_proto_http",
+    "heliograph_otlp_json_http": "otlp_json_http",
+    "heliograph_otlp_file": "otlp_file",
+}
 
 
 class UnknownComponent(LookupError):

@@ -317,7 +317,7 @@ def _get_from_env_or_default() -> Sampler:
     """
     name = variables.text(OTEL_TRACES_SAMPLER).lower() or "parentbased_always_on"
     argument = variables.text(OTEL_TRACES_SAMPLER_ARG)
-    known = _BY_NAME.get(name)
+    known = _BY_NAME.get(name.removeprefix("heliograph_"))
     if isinstance(known, Sampler):
         return known
     if known is not None:
