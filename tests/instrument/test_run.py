@@ -53,6 +53,21 @@ def test_p2_console_logs_stay(backend: Backend) -> None:
     assert [record["body"]["stringValue"] for record in records] == ["early", "configured"]
 
 
+@pytest.mark.parametrize("disabled", ["logging", "*"])
+def test_logs_are_not_taken_where_contribs_name_for_it_is_disabled(
+    backend: Backend, disabled: str
+) -> None:
+    code = (
+        "import logging; from opentelemetry import trace; logging.warning('mine')\n"
+        "trace.get_tracer('t').start_span('s').end()"
+    )
+    variable = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": disabled}
+    done = run("--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code, **variable)
+    assert (done.returncode, done.stderr) == (0, "WARNING:root:mine\n")
+    backend.wait("spans")
+    assert backend.items("logs") == []
+
+
 def test_p3_nothing_to_send_to_is_one_line_and_a_quick_end() -> None:
     with socket.socket() as probe:
         if not probe.connect_ex(("127.0.0.1", 4317)):
@@ -126,6 +141,27 @@ def test_any_part_of_the_api_may_be_imported_first(backend: Backend) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert [span["name"] for span in backend.wait("spans")] == ["s"]
     assert len(backend.wait("logs")) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import opentelemetry.sdk.metrics.export",
+        "from heliograph.sdk.trace.export import SpanExporter",
+        "import opentelemetry.sdk._logs",
+        "import opentelemetry.sdk.resources",
+    ],
+)
+def test_any_part_of_the_sdk_may_be_imported_first(backend: Backend, first: str) -> None:
+    code = (
+        f"{first}\nfrom opentelemetry import trace, metrics\n"
+        "metrics.get_meter('m').create_counter('counted').add(1)\n"
+        "trace.get_tracer('t').start_span('s').end()"
+    )
+    done = run("--replace-sdk", "--exporter-otlp-endpoint", backend.endpoint, PYTHON, "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [span["name"] for span in backend.wait("spans")] == ["s"]
+    assert [metric["name"] for metric in backend.wait("metrics")] == ["counted"]
 
 
 def test_without_the_native_core_the_program_runs_and_one_line_says_why() -> None:

@@ -22,6 +22,8 @@ CHOSEN = "HELIOGRAPH_CONTRIB_INSTRUMENTATIONS"
 REPORT = "HELIOGRAPH_REPORT"
 """A file that gets what became of the instrumentations, after each change; for the doctor."""
 
+PREFIX = "opentelemetry.instrumentation."
+
 EARLY = ", but it was imported earlier: what others took from it then is not instrumented"
 
 LEFT_TO_CONTRIB = "left to contrib's package, which the program uses itself"
@@ -61,8 +63,16 @@ class Activation:
         for name, library in LIBRARIES.items():
             if not {name, "*"} & contrib or name not in packages:
                 fallback = packages.pop(name, None)
-                self._wait(name, (library.module,), partial(self._ours, name, fallback), disabled)
+                ours = partial(self._ours, name, fallback)
+                self._wait(name, (library.module,), ours, disabled, library.part_of)
                 self._adopt_later(name, library)
+        for part, adopt in (
+            ("dbapi", "adopt_dbapi"),
+            ("httpx", "adopt_transports"),
+            ("asgi", "adopt_middleware"),
+            ("wsgi", "adopt_middleware"),
+        ):
+            self._hook.when_imported(f"{PREFIX}{part}", partial(_adopt_part, adopt))
         for name, entry in packages.items():
             modules = IMPORTS.get(name, ())
             if name not in OURS:
@@ -77,8 +87,9 @@ class Activation:
         modules: tuple[str, ...],
         activate: Callable[[Any], str],
         disabled: set[str],
+        part_of: str = "",
     ) -> None:
-        if {name, "*"} & disabled:
+        if {name, part_of, "*"} & disabled:
             self.states[name] = f"disabled by {DISABLED}"
             return
         self.states[name] = "its library is not imported"
@@ -148,9 +159,11 @@ class Activation:
         def adopt(contrib: ModuleType) -> None:
             from heliograph.instrument.fast import _adopt  # noqa: PLC0415 - imports the API
 
-            _adopt.adopt(contrib, library.contrib, withdraw)
+            _adopt.adopt(contrib, instrumentor, withdraw)
 
-        self._hook.when_imported(f"opentelemetry.instrumentation.{name}", adopt)
+        package, _, instrumentor = library.contrib.partition(":")
+        if package:
+            self._hook.when_imported(f"{PREFIX}{package}", adopt)
 
     def report(self) -> None:
         """Write the states, as one line of JSON, to the file of `REPORT`."""
@@ -160,6 +173,13 @@ class Activation:
 
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"pid": os.getpid(), "states": self.states}) + "\n")
+
+
+def _adopt_part(name: str, contrib: ModuleType) -> None:
+    """Make way beneath a part of contrib's that several of its packages are made with."""
+    from heliograph.instrument.fast import _adopt  # noqa: PLC0415 - imports the API
+
+    getattr(_adopt, name)(contrib)
 
 
 def _contrib(entry: Entry, _module: ModuleType | None) -> str:

@@ -14,6 +14,7 @@ class ImportHook:
 
     def __init__(self) -> None:
         self._actions: dict[str, list[Action]] = {}
+        self._below: dict[str, Action] = {}
 
     def install(self) -> None:
         """Go first: what other finders find is wrapped."""
@@ -28,10 +29,18 @@ class ImportHook:
         else:
             self._actions.setdefault(name, []).append(action)
 
+    def after_each(self, package: str, action: Action) -> None:
+        """Do this after each import of a module below a package, until `forget`."""
+        self._below[f"{package}."] = action
+
+    def forget(self, package: str) -> None:
+        """End what `after_each` began."""
+        self._below.pop(f"{package}.", None)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in self._actions:
+        if fullname not in self._actions and not fullname.startswith(tuple(self._below)):
             return None
         for finder in list(sys.meta_path):
             if finder is self or not hasattr(finder, "find_spec"):
@@ -45,7 +54,8 @@ class ImportHook:
         return None
 
     def _fire(self, name: str, module: ModuleType) -> None:
-        for action in self._actions.pop(name, ()):
+        below = [action for package, action in self._below.items() if name.startswith(package)]
+        for action in [*self._actions.pop(name, ()), *below]:
             _act(action, module)
 
 

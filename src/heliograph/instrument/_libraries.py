@@ -28,6 +28,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "grpc_client": ("grpc",),
     "grpc_server": ("grpc",),
     "httpx": ("httpx",),
+    "httpx2": ("httpx2",),
     "jinja2": ("jinja2",),
     "kafka": ("kafka",),
     "langchain": ("langchain_core",),

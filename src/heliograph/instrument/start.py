@@ -6,6 +6,7 @@ The SDK is configured when somebody first asks for the API, or logs.
 import os
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from heliograph.sdk import install_aliases
 
 if TYPE_CHECKING:
     from heliograph.instrument._activation import Activation
+    from heliograph.instrument._hook import ImportHook
 
 QUIET = "HELIOGRAPH_NOTHING_TO_SEND_TO"
 """Set by the launcher when no endpoint is configured and nobody listens at the default one."""
@@ -30,6 +32,7 @@ DEFAULTS = {
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process,host,os,container,kubernetes",
 }
 
+SDK = "heliograph.sdk"
 API = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 
 _state: dict[str, Any] = {}
@@ -65,7 +68,9 @@ def start(*, own_sdk: bool = True) -> "Activation | None":
     if own_sdk:
         for name in API:
             hook.when_imported(name, _configure_with_the_api)
-        hook.when_imported("logging", _take_logs)
+        hook.after_each(SDK, partial(_configure_after_the_sdk, hook))
+        if _takes_logs():
+            hook.when_imported("logging", _take_logs)
     activation = _state["activation"] = Activation(hook, can_record)
     _tell(PRE)
     activation.watch(list(entries()))
@@ -74,13 +79,27 @@ def start(*, own_sdk: bool = True) -> "Activation | None":
 
 
 def _configure_with_the_api(module: ModuleType) -> None:
-    """Configure the SDK, which imports the whole API, unless another part of it is half imported:
+    """Configure the SDK, which imports the whole API, unless a part of either is half imported:
     then that comes here, too, when it is whole."""
-    for name in API:
-        other = sys.modules.get(name, module)
-        if other is not module and getattr(other.__spec__, "_initializing", False):
-            return
-    configure()
+    if not _is_half_imported():
+        configure()
+
+
+def _configure_after_the_sdk(hook: "ImportHook", module: ModuleType) -> None:
+    """Configure where the program has imported the SDK before the API, which came with it."""
+    if "configured" in _state:
+        hook.forget(SDK)
+    elif any(name in sys.modules for name in API):
+        _configure_with_the_api(module)
+
+
+def _is_half_imported() -> bool:
+    """Return whether a part of the API or of the SDK is being imported."""
+    return any(
+        getattr(getattr(module, "__spec__", None), "_initializing", False)
+        for name, module in list(sys.modules.items())
+        if name in API or name.startswith(f"{SDK}.")
+    )
 
 
 def can_record() -> bool:
@@ -151,7 +170,11 @@ def configure() -> None:
 
     default = "none" if os.environ.get(QUIET) == "true" else "otlp"
     try:
-        made = configure_from_environment(default_exporter=default, replaceable=True)
+        made = configure_from_environment(
+            default_exporter=default,
+            replaceable=True,
+            logging_handler=None if _takes_logs() else False,
+        )
     except (ImportError, OSError, ValueError) as error:
         # The declarative file, which says everything or nothing.
         print(f"heliograph: nothing is recorded: {error}", file=sys.stderr)
@@ -163,12 +186,20 @@ def configure() -> None:
         flush_on_sigterm()
 
 
+def _takes_logs() -> bool:
+    """Return whether contrib's instrumentation of `logging`, which is ours, is not disabled."""
+    from heliograph.instrument._activation import DISABLED, listed  # noqa: PLC0415 - as in `start`
+
+    return {"logging", "*"}.isdisjoint(listed(DISABLED))
+
+
 def _take_logs(logging: ModuleType) -> None:
     """Configure the SDK at the first record that is logged; it takes them from then on. Trace ids
     in the program's own format are wanted before it makes one."""
-    from heliograph.sdk._correlation import correlate_from_environment  # noqa: PLC0415 - `logging`
+    if not _is_half_imported():
+        from heliograph.sdk._correlation import correlate_from_environment  # noqa: PLC0415
 
-    correlate_from_environment()
+        correlate_from_environment()
     before = logging.Logger.callHandlers
 
     def call_handlers(logger: Any, record: Any) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from instrument.conftest import Backend, clean_environment
+from instrument.real.conftest import postgres_server as postgres_server
+from instrument.real.conftest import redis_server as redis_server
 from instrument.zero_code.environment import ROOT, folder, metadata
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -3,6 +3,7 @@
 import pytest
 
 from instrument.conftest import Backend
+from instrument.zero_code.adopting import KINDS, PRELUDES, PROGRAMS
 from instrument.zero_code.conftest import Run
 
 pytestmark = pytest.mark.slow
@@ -39,16 +40,6 @@ app = FastAPI()
 app.get("/hello")(lambda: "hello")
 {used}
 TestClient(app).get("/hello")
-"""
-
-REQUESTS = """
-import http.server, threading
-server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-from opentelemetry.instrumentation.requests import RequestsInstrumentor
-RequestsInstrumentor().instrument()
-import requests
-requests.get(f"http://127.0.0.1:{server.server_port}/")
 """
 
 
@@ -113,7 +104,20 @@ def test_fastapi(backend: Backend, run: Run, used: str, whose: str) -> None:
     assert scopes(backend, (2,)) == [f"{whose} GET /hello"]
 
 
-def test_requests_as_a_whole_by_contrib(backend: Backend, run: Run) -> None:
-    done = run(REQUESTS)
+@pytest.mark.parametrize(("name", "program"), PROGRAMS.items(), ids=PROGRAMS)
+def test_one_span_each(
+    name: str, program: str, backend: Backend, run: Run, request: pytest.FixtureRequest
+) -> None:
+    prelude = name.partition(":")[0]
+    program, _, expected = (PRELUDES[prelude] + program).rpartition("# ")
+    places = {
+        server: str(request.getfixturevalue(f"{server.lower()}_server"))
+        for server in ("POSTGRES", "REDIS")
+        if server in program
+    }
+    done = run(program, **places)
     assert done.returncode == 0, done.stderr
-    assert scopes(backend, (3,)) == ["contrib GET"]
+    assert "heliograph" not in done.stderr
+    found = [name.lower() for name in scopes(backend, KINDS.get(prelude, (3,)))]
+    counted = [name for name in found if not name.endswith(("http send", "connect"))]
+    assert counted == sorted(expected.strip().split("; ")), found

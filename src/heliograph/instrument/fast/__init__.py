@@ -11,27 +11,32 @@ from typing import NamedTuple
 class Library(NamedTuple):
     """A library that has an instrumentation here, under contrib's name of it.
 
-    ``module`` is what a program imports, ``contrib`` the instrumentor's class in contrib's module
-    (if there is one), ``requires`` the versions that ours is for (any of them).
+    ``module`` is what a program imports, ``requires`` the versions that ours is for (any of them).
+    ``contrib`` is ``package:class`` of contrib's instrumentor, below
+    ``opentelemetry.instrumentation``, if there is one. ``part_of`` is a name that disables this
+    one, too.
     """
 
     module: str
     contrib: str
     requires: tuple[str, ...] = ()
+    part_of: str = ""
 
 
 LIBRARIES = {
-    "aiosqlite": Library("aiosqlite", "", ("aiosqlite >= 0.17",)),
-    "django": Library("django", "DjangoInstrumentor", ("django >= 3.2",)),
-    "fastapi": Library("fastapi", "FastAPIInstrumentor", ("fastapi >= 0.92",)),
-    "flask": Library("flask", "FlaskInstrumentor", ("flask >= 2.2",)),
-    "httpx": Library("httpx", "HTTPXClientInstrumentor", ("httpx >= 0.18",)),
-    "httpx2": Library("httpx2", "HTTPXClientInstrumentor", ("httpx2 >= 2",)),
-    "psycopg": Library("psycopg", "PsycopgInstrumentor", ("psycopg >= 3.1",)),
-    "redis": Library("redis", "RedisInstrumentor", ("redis >= 4.3",)),
-    "requests": Library("requests", "RequestsInstrumentor", ("requests ~= 2.0",)),
-    "sqlalchemy": Library("sqlalchemy", "SQLAlchemyInstrumentor", ("sqlalchemy >= 1.4",)),
-    "sqlite3": Library("sqlite3", "SQLite3Instrumentor"),
-    "starlette": Library("starlette", "StarletteInstrumentor", ("starlette >= 0.27",)),
-    "urllib3": Library("urllib3", "URLLib3Instrumentor", ("urllib3 >= 1.0, < 3",)),
+    "aiosqlite": Library("aiosqlite", "", ("aiosqlite >= 0.17",), "sqlite3"),
+    "django": Library("django", "django:DjangoInstrumentor", ("django >= 3.2",)),
+    "fastapi": Library("fastapi", "fastapi:FastAPIInstrumentor", ("fastapi >= 0.92",)),
+    "flask": Library("flask", "flask:FlaskInstrumentor", ("flask >= 2.2",)),
+    "httpx": Library("httpx", "httpx:HTTPXClientInstrumentor", ("httpx >= 0.18",)),
+    "httpx2": Library("httpx2", "httpx:HTTPX2ClientInstrumentor", ("httpx2 >= 2",), "httpx"),
+    "psycopg": Library("psycopg", "psycopg:PsycopgInstrumentor", ("psycopg >= 3.1",)),
+    "redis": Library("redis", "redis:RedisInstrumentor", ("redis >= 4.3",)),
+    "requests": Library("requests", "requests:RequestsInstrumentor", ("requests ~= 2.0",)),
+    "sqlalchemy": Library(
+        "sqlalchemy", "sqlalchemy:SQLAlchemyInstrumentor", ("sqlalchemy >= 1.4",)
+    ),
+    "sqlite3": Library("sqlite3", "sqlite3:SQLite3Instrumentor"),
+    "starlette": Library("starlette", "starlette:StarletteInstrumentor", ("starlette >= 0.27",)),
+    "urllib3": Library("urllib3", "urllib3:URLLib3Instrumentor", ("urllib3 >= 1.0, < 3",)),
 }

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from heliograph.instrument.fast._http import place, public_query
-from heliograph.instrument.fast._patch import Hook, fenced, told
+from heliograph.instrument.fast._patch import LEFT, Hook, fenced, told
 from heliograph.instrument.fast._server import Exchange, Server, current
 
 KEY = "heliograph.exchange"
@@ -22,7 +22,7 @@ _PLACES = {"host", "user-agent"}
 @fenced
 def begin(server: Server, scope: Scope) -> Exchange | None:
     """Begin a request, or return None where it is not to be recorded."""
-    if scope["type"] not in ("http", "websocket") or KEY in scope:
+    if scope["type"] not in ("http", "websocket") or KEY in scope or LEFT in scope:
         return None
     context = current(server)
     if context is None:

@@ -15,7 +15,7 @@ Hook = Callable[..., None]
 MARK = "_heliograph_original"
 
 LEFT = "_heliograph_left"
-"""An application or engine with this attribute is left to contrib's instrumentation."""
+"""An application or engine with this attribute, or a request with this key, is left to contrib."""
 
 
 @dataclass(frozen=True)

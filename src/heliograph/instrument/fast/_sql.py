@@ -27,6 +27,19 @@ LONGEST_SUMMARY = 255
 inside: ContextVar[bool] = ContextVar("inside", default=False)
 """True while an ORM runs a statement that has its span: the driver makes none."""
 
+
+class Inside:
+    """A block in which instrumentations of drivers make no spans."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = inside.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        inside.reset(self._token)
+
+
 _COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _LITERAL = re.compile(
     r"""

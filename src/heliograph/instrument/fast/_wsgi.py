@@ -6,7 +6,7 @@ from typing import Any
 from opentelemetry import trace
 
 from heliograph.instrument.fast._http import place, public_query
-from heliograph.instrument.fast._patch import fenced
+from heliograph.instrument.fast._patch import LEFT, fenced
 from heliograph.instrument.fast._server import Exchange, Server, current
 
 KEY = "heliograph.exchange"
@@ -20,7 +20,7 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 def begin(server: Server, environ: Environ) -> Exchange | None:
     """Begin a request, or return None where it is not to be recorded."""
     context = current(server)
-    if context is None or KEY in environ:
+    if context is None or KEY in environ or LEFT in environ:
         return None
     get = environ.get
     scheme = get("wsgi.url_scheme") or "http"
