@@ -7,6 +7,7 @@ _NAME = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)")
 _CLAUSE = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([0-9][^,\s)]*)")
 _NUMBERS = re.compile(r"\d+")
 _STAGE = re.compile(r"(dev|a|b|rc|post)[a-z]*[._-]?(\d*)")
+_EXTRA = re.compile(r"extra\s*==\s*['\"](instruments(?:-any)?)['\"]")
 _STAGES = {"dev": -4, "a": -3, "b": -2, "rc": -1, "post": 1}
 
 
@@ -80,11 +81,24 @@ def conflict(requirements: Iterable[str], *, any_of: bool = False) -> str | None
 
 
 def instruments(requires: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return what a package instruments by its metadata: all of these, any of those."""
+    """Return what a package instruments here by its metadata: all of these, any of those."""
     every: list[str] = []
     some: list[str] = []
     for requirement in requires:
-        found = re.search(r"extra\s*==\s*['\"](instruments(?:-any)?)['\"]", requirement)
-        if found is not None:
+        found = _EXTRA.search(requirement)
+        if found is not None and _is_here(requirement, found[1]):
             (some if found[1] == "instruments-any" else every).append(requirement.partition(";")[0])
     return every, some
+
+
+def _is_here(requirement: str, extra: str) -> bool:
+    """Return whether a requirement of an extra is one of this interpreter."""
+    if " and " not in requirement and " or " not in requirement:
+        return True
+    from heliograph.instrument._markers import MarkerError, applies  # noqa: PLC0415 - seldom needed
+    from heliograph.instrument._survey import environment  # noqa: PLC0415 - as above
+
+    try:
+        return applies(requirement, environment(), extra)
+    except MarkerError:
+        return True

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from instrument.bootstrap.wheels import package, wheel
-from instrument.conftest import clean_environment
+from instrument.conftest import HELIOGRAPH, clean_environment
 
 SOURCE = Path(__file__).parents[3] / "src"
 CONTRIB = "opentelemetry-instrumentation-"
@@ -38,13 +38,16 @@ class Environment:
         found = (path.stem.split("-") for path in self.site.glob("*.dist-info"))
         return {name.replace("_", "-"): version for name, version in found}
 
-    def bootstrap(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def bootstrap(
+        self, *arguments: str, by: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it ``by`` another interpreter, or by the environment's."""
         index = self.folder / "index"
         index.mkdir(exist_ok=True)
         settings = self.folder / "uv.toml"
         settings.write_text(f'no-index = true\nfind-links = ["{index}"]\n')
         return subprocess.run(
-            [self.folder / "venv" / "bin" / "python", "-c",
+            [by or self.folder / "venv" / "bin" / "python", "-c",
              "import sys; from heliograph.cli import main; sys.exit(main())",
              "bootstrap", *arguments],
             env=clean_environment(
@@ -156,6 +159,70 @@ def test_a_dry_run_installs_nothing_and_the_real_one_is_safe_twice(
     again = as_json(environment.bootstrap(*install))
     row = next(row for row in again["libraries"] if row["library"] == "celery")
     assert (again["changed"], row["decision"], row["chosen"]) == ([], "keep", "0.66b1")
+
+
+@pytest.mark.parametrize("place", ["venv", "venv/bin/python"])
+def test_for_another_interpreter(environment: Environment, installer: str, place: str) -> None:
+    environment.have("celery", "5.4.0", "opentelemetry-api<1; python_version < '3'")
+    environment.have("pymongo", "4.9", "opentelemetry-semantic-conventions<0.60; os_name != 'x'")
+    conventions = "opentelemetry-semantic-conventions"
+    for version, needed in (("0.59b0", "0.59b0"), ("0.66b1", "0.66b1")):
+        environment.offer(CONTRIB + "celery", version, f"{conventions}=={needed}")
+        environment.offer(CONTRIB + "pymongo", version, f"{conventions}=={needed}")
+        environment.offer(conventions, needed)
+    here = Path(sys.executable)
+    python = str(environment.folder / place)
+    done = environment.bootstrap(
+        "--python", python, "-a", "install", "--json", "--installer", installer, by=here
+    )
+    assert done.returncode == 0, done.stderr
+    chosen = {row["library"]: row["chosen"] for row in as_json(done)["libraries"]}
+    assert chosen == {"celery": "0.59b0", "pymongo": "0.59b0"} | dict.fromkeys(
+        NOT_NEEDED.split(","), ""
+    )
+    assert environment.versions()[CONTRIB + "celery"] == "0.59b0"
+
+
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        ("/nowhere/python", "cannot run /nowhere/python: No such file or directory"),
+        ("/bin/true", "/bin/true is no Python to install for: it says nothing"),
+        ("/", "there is no Python in /"),
+    ],
+)
+def test_what_is_no_interpreter_is_said(environment: Environment, python: str, said: str) -> None:
+    done = environment.bootstrap("--python", python)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"heliograph bootstrap: --python: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nosuch"], "unrecognized arguments: --nosuch"),
+        (["-a", "remove"], "argument -a/--action: invalid choice: 'remove' (choose from"),
+        (["--python"], "argument --python: expected one argument"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [*HELIOGRAPH, "bootstrap", *arguments], capture_output=True, text=True, timeout=60,
+        env=clean_environment(), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"heliograph bootstrap: {said}")
+
+
+def test_flags_in_both_spellings(environment: Environment) -> None:
+    environment.have("celery", "5.4.0")
+    environment.offer(CONTRIB + "celery", "0.66b1")
+    for flag in ("--dry-run", "--dry_run"):
+        done = environment.bootstrap("-a", "install", flag)
+        assert done.returncode == 0, done.stderr
+        assert f"{CONTRIB}celery 0.66b1" in done.stdout
+        assert CONTRIB + "celery" not in environment.versions()
 
 
 def test_without_an_installer_that_is_said(environment: Environment) -> None:

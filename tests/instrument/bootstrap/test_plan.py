@@ -6,26 +6,29 @@ from typing import Any
 import golden
 import pytest
 
+from heliograph.instrument._survey import environment
 from heliograph.instrument.bootstrap._installers import Pip, Uv, choose, missing, reason
-from heliograph.instrument.bootstrap._plan import Package, normal, plan, unmet
+from heliograph.instrument.bootstrap._plan import Package, normal, package, plan, unmet
 from heliograph.instrument.bootstrap._table import table
 
 HERE = Path(__file__).parent
 OUTPUTS = {"rows", "requirements", "constraints", "unmet"}
 
 
-def installed(given: dict[str, Any]) -> dict[str, Package]:
+def installed(given: dict[str, Any], python: str = "3.11.7") -> dict[str, Package]:
     """Packages by name; a value is a version, or a list of the version and the requirements."""
+    short = python.rpartition(".")[0]
+    variables = environment() | {"python_full_version": python, "python_version": short}
     lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     return {
-        normal(name): Package(str(version), tuple(requires))
+        normal(name): package(str(version), requires, variables)
         for name, (version, *requires) in lists.items()
     }
 
 
 def make(config: Any) -> Any:
     def decide(step: Any) -> Any:
-        found = installed(step["installed"])
+        found = installed(step["installed"], step.get("python", "3.11.7"))
         decided = plan(
             found, step.get("disabled", config.get("disabled", ())), step.get("contrib", ())
         )

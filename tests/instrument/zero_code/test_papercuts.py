@@ -141,6 +141,30 @@ def test_p8_gunicorn_with_workers(
     assert {log["body"]["stringValue"] for log in backend.items("logs")} >= {"said"}
 
 
+@pytest.mark.parametrize("arguments", [("--workers", "2"), ("--reload",)], ids=str)
+def test_hypercorn_with_workers_and_reload(
+    backend: Backend, serve: Serve, tmp_path: Path, arguments: tuple[str, ...],
+) -> None:  # fmt: skip
+    (tmp_path / "program.py").write_text(FASTAPI)
+    port = free_port()
+    command = ("hypercorn", "program:app", "--bind", f"127.0.0.1:{port}", *arguments)
+    processes = 2 if "--workers" in arguments else 1
+    with serve(*command) as process:
+        pids: set[str] = set()
+        until(lambda: pids.add(get(port, "/hello")) or len(pids) == processes)
+        get(port, "/boom")
+        assert ended(process) == 0
+    spans = backend.items("spans")
+    assert set(names(spans)) == {"GET /hello", "GET /boom"}
+    served = {str(span["resource"]["process.pid"]) for span in spans}
+    assert served == pids
+    assert len({span["resource"]["service.instance.id"] for span in spans}) == processes
+    metrics = [m for m in backend.items("metrics") if m["name"] == "http.server.request.duration"]
+    assert {str(metric["resource"]["process.pid"]) for metric in metrics} == pids
+    output = (tmp_path / "output").read_text()
+    assert "RuntimeError: boom" in output
+
+
 def test_p11_p12_one_span_a_statement(backend: Backend, run: Run, tmp_path: Path) -> None:
     done = run(
         "import sqlalchemy, sqlite3\n"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from heliograph.instrument._markers import MarkerError, applies
 from heliograph.instrument._versions import fits, split
 from heliograph.instrument.bootstrap._catalogue import CATALOGUE, Contrib
 from heliograph.instrument.fast import LIBRARIES
@@ -17,7 +18,10 @@ STANDARD = "(Python)"
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package, by its normalised name; what it requires, as its metadata says."""
+    """An installed package, by its normalised name; what it requires here, as its metadata says.
+
+    The marker of a requirement that is here holds.
+    """
 
     version: str
     requires: tuple[str, ...] = ()
@@ -78,6 +82,22 @@ class Plan:
 def normal(name: str) -> str:
     """Return a package's name as an index compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def package(version: str, requires: Iterable[str], variables: Mapping[str, str]) -> Package:
+    """Return a package with those of its requirements whose markers hold.
+
+    Args:
+        variables: of markers, where the package is installed.
+    """
+    return Package(version, tuple(each for each in requires if _applies(each, variables)))
+
+
+def _applies(requirement: str, variables: Mapping[str, str]) -> bool:
+    try:
+        return applies(requirement, variables)
+    except MarkerError:
+        return False
 
 
 def is_telemetry(name: str) -> bool:
@@ -164,21 +184,18 @@ def _constraints(installed: Installed) -> list[str]:
         if not is_telemetry(name):
             for requirement in package.requires:
                 asked, versions = split(requirement)
-                if is_telemetry(normal(asked)) and ";" not in requirement and versions:
+                if is_telemetry(normal(asked)) and versions:
                     lines.add(f"{normal(asked)}{versions.replace(' ', '')}")
     return sorted(lines)
 
 
 def unmet(installed: Installed) -> set[str]:
-    """Return which requirements installed packages do not meet, a line each.
-
-    Requirements under a marker are not looked at.
-    """
+    """Return which requirements installed packages do not meet, a line each."""
     return {
         line
         for name, package in installed.items()
         for requirement in package.requires
-        if ";" not in requirement and (line := _unmet(name, requirement, installed))
+        if (line := _unmet(name, requirement, installed))
     }
 
 

@@ -8,24 +8,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import distributions
-from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from heliograph.instrument._activation import CHOSEN, DISABLED, listed
 from heliograph.instrument.bootstrap import _installers as installers
-from heliograph.instrument.bootstrap._plan import (
-    Package,
-    Plan,
-    changed,
-    normal,
-    plan,
-    unmet,
-)
+from heliograph.instrument.bootstrap._interpreters import Interpreter, InterpreterError, look
+from heliograph.instrument.bootstrap._plan import Plan, changed, plan, unmet
 from heliograph.instrument.bootstrap._table import as_json, table
 
 OK = 0
 FAILED = 1
+USAGE = 2
 NO_VERSION = "the index has no version of it"
 
 TRIES = 40
@@ -38,16 +32,22 @@ class BootstrapError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Return 0 when all that was chosen is there, 1 when not, 2 for a wrong command."""
-    given = _parser().parse_args(arguments)
-    before = look()
+    given = _parser().parse_args([_with_dashes(each) for each in arguments])
+    try:
+        python = look(given.python)
+    except InterpreterError as error:
+        print(f"heliograph bootstrap: --python: {error}", file=sys.stderr)
+        return USAGE
+    before = after = python.installed
     decided = plan(before, listed(DISABLED), listed(CHOSEN) | set(given.contrib))
     dry = given.dry_run or given.action == "requirements"
     errors: list[str] = []
     try:
-        decided = carry_out(decided, given.installer, dry_run=dry)
+        decided = carry_out(decided, python, given.installer, dry_run=dry)
     except BootstrapError as error:
         errors = str(error).splitlines()
-    after = before if dry else look()
+    if not dry:
+        after = look(given.python).installed
     errors += sorted(unmet(after) - unmet(before))
     lost = [row.instrumentation for row in decided.rows if row.reason == NO_VERSION]
     if lost:
@@ -71,17 +71,7 @@ def _say(given: argparse.Namespace, decided: Plan, done: list[str], errors: list
         print(f"heliograph bootstrap: {line}", file=sys.stderr)
 
 
-def look() -> dict[str, Package]:
-    """Return what is installed for this interpreter; what comes first on its path counts."""
-    found: dict[str, Package] = {}
-    for one in distributions():
-        name = one.metadata["Name"]
-        if name:
-            found.setdefault(normal(name), Package(one.version, tuple(one.requires or ())))
-    return found
-
-
-def carry_out(decided: Plan, asked: str | None, *, dry_run: bool) -> Plan:
+def carry_out(decided: Plan, python: Interpreter, asked: str | None, *, dry_run: bool) -> Plan:
     """Resolve, and install unless it is a dry run; return the plan as it came out.
 
     Packages of which the index has nothing are skipped. Raises: BootstrapError.
@@ -90,14 +80,14 @@ def carry_out(decided: Plan, asked: str | None, *, dry_run: bool) -> Plan:
         return decided
     installer = installers.choose(
         asked=asked,
-        has_pip=find_spec("pip") is not None,
-        uv=shutil.which("uv", path=_programs()),
-        made_by_uv=_made_by_uv(),
+        has_pip=python.has_pip,
+        uv=shutil.which("uv", path=python.programs),
+        made_by_uv=python.is_of_uv,
     )
     if installer is None:
         raise BootstrapError(f"there is no {asked or 'pip and no uv'} here to install with")
     for _ in range(TRIES):
-        status, output, report = _call(installer, decided, dry_run=dry_run)
+        status, output, report = _call(installer, python, decided, dry_run=dry_run)
         if status == 0:
             return decided.resolved(installer.versions(output, report))
         missing = installers.missing(output, decided.wanted)
@@ -109,13 +99,15 @@ def carry_out(decided: Plan, asked: str | None, *, dry_run: bool) -> Plan:
     return decided
 
 
-def _call(installer: installers.Installer, decided: Plan, *, dry_run: bool) -> tuple[int, str, str]:
+def _call(
+    installer: installers.Installer, python: Interpreter, decided: Plan, *, dry_run: bool
+) -> tuple[int, str, str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = installers.Files(folder / "wanted", folder / "kept", folder / "report")
         files.requirements.write_text("\n".join(decided.requirements))
         files.constraints.write_text("\n".join(decided.constraints))
-        command = installer.command(sys.executable, files, dry_run=dry_run)
+        command = installer.command(python.executable, files, dry_run=dry_run)
         environ = os.environ | {"NO_COLOR": "1"}
         done = subprocess.run(  # noqa: S603 - pip or uv
             command,
@@ -129,17 +121,21 @@ def _call(installer: installers.Installer, decided: Plan, *, dry_run: bool) -> t
         return done.returncode, done.stdout, report
 
 
-def _programs() -> str:
-    return os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+def _with_dashes(argument: str) -> str:
+    """Return a flag as the parser has it; it may be written with underscores."""
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value if flag.startswith("--") else argument
 
 
-def _made_by_uv() -> bool:
-    settings = Path(sys.prefix) / "pyvenv.cfg"
-    return settings.exists() and "\nuv = " in f"\n{settings.read_text()}"
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "heliograph bootstrap",
         description="Find what is installed and the instrumentations that fit it. Libraries that"
         " Heliograph instruments itself need none; packages of the program keep their versions.",
@@ -149,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
         help="install them, or print them as lines of a requirements file (the default)",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="resolve, and install nothing")
+    parser.add_argument(
+        "--python", metavar="PATH",
+        help="the interpreter, or the folder of the environment, to look at and install for; by"
+        " default the one that runs this",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--installer", choices=["pip", "uv"],

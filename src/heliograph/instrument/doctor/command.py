@@ -16,8 +16,8 @@ from heliograph.instrument._entries import GROUP, entries
 from heliograph.instrument._versions import conflict, instruments
 from heliograph.instrument._winner import CONFIGURATOR, DISTRO, NAME, winner
 from heliograph.instrument.bootstrap._catalogue import CATALOGUE
+from heliograph.instrument.bootstrap._interpreters import look
 from heliograph.instrument.bootstrap._plan import plan
-from heliograph.instrument.bootstrap.command import look
 from heliograph.instrument.doctor._destinations import Target, targets
 from heliograph.instrument.doctor._libraries import Library, merged, observed, predicted
 from heliograph.instrument.doctor._probe import probe
@@ -83,7 +83,7 @@ def _options(arguments: list[str]) -> tuple[Options, list[str]]:
 
 
 def _libraries(command: list[str], options: Options) -> list[Library]:
-    decided = plan(look(), listed(DISABLED), listed(CHOSEN))
+    decided = plan(look().installed, listed(DISABLED), listed(CHOSEN))
     if command:
         return observed(merged(_run(command, options)), decided)
     packages = {name: each.package for each in CATALOGUE for name in each.known_as}
