@@ -76,8 +76,12 @@ LIBRARIES = {
     ),
     "sqlalchemy_asyncio": Library(
         server="postgres",
-        # One by psycopg, of ours, and one by asyncpg, which rolls back by itself.
-        spans=["CLIENT SELECT", "CLIENT SELECT", "CLIENT ROLLBACK;"],
+        # By psycopg, which is ours, and by asyncpg, which is contrib's and asked to make none.
+        spans=[
+            f"CLIENT {name}"
+            for name in ("SELECT", "CREATE things", "SAVEPOINT", "INSERT things", "RELEASE")
+        ]
+        * 2,
         attributes={"SELECT": [{"db.system.name": "postgresql", "db.query.text": "select ?"}] * 2},
         metrics={"db.client.operation.duration", "db.client.connection.count"},
     ),

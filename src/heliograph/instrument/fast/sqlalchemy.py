@@ -1,6 +1,7 @@
 """SQLAlchemy: one span a statement, none of its driver's; how many connections the pools hold.
 
-What the dialect asks a new connection about itself makes no span.
+What the dialect asks a new connection about itself makes no span, nor does what goes on between
+statements: transactions begin and end, pools reset connections and look whether they are alive.
 
 Engines made before and after are covered, synchronous and asynchronous. An engine that contrib's
 package listens to is left to it.
@@ -9,7 +10,7 @@ Metric: ``db.client.connection.count``, by pool and by ``idle`` and ``used``.
 """
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -50,6 +51,43 @@ def loud(before: Context | None) -> None:
     inside.set(False)
     if before is not None:
         attach(before)
+
+
+def _silent(driver: Callable[[Any], str]) -> Callable[[Any], Any]:
+    """Return what makes a method quiet whose driver is found from the object."""
+
+    def make(original: Any) -> Any:
+        def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            before = quiet(driver(self))
+            try:
+                return original(self, *arguments, **options)
+            finally:
+                loud(before)
+
+        return call
+
+    return make
+
+
+_BETWEEN: tuple[tuple[str, tuple[str, ...], Callable[[Any], str]], ...] = (
+    (
+        "sqlalchemy.engine.base:Connection",
+        ("_begin_impl", "_commit_impl", "_rollback_impl"),
+        lambda connection: str(connection.dialect.driver),
+    ),
+    (
+        "sqlalchemy.pool.base:_ConnectionFairy",
+        ("_reset",),
+        lambda fairy: "",
+    ),
+    (
+        "sqlalchemy.engine.default:DefaultDialect",
+        ("_do_ping_w_event",),
+        lambda dialect: str(dialect.driver),
+    ),
+)
+"""What goes on between the statements of the program: some drivers make statements of it, such as
+asyncpg of a rollback."""
 
 
 class Engines:
@@ -140,18 +178,14 @@ def instrument(sqlalchemy: Any, settings: Settings) -> Patches:
     def failed(what: Any) -> None:
         finish(what.execution_context, what.original_exception)
 
-    def connecting(original: Any) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            before = quiet()
-            try:
-                return original(*arguments, **options)
-            finally:
-                loud(before)
-
-        return call
-
     record = import_module("sqlalchemy.pool.base")._ConnectionRecord
-    patches.replace(record, "_ConnectionRecord__connect", connecting)
+    patches.replace(record, "_ConnectionRecord__connect", _silent(lambda record: ""))
+    for owner, names, driver in _BETWEEN:
+        module, _, kind = owner.partition(":")
+        found = getattr(import_module(module), kind)
+        for name in names:
+            if name in vars(found):
+                patches.replace(found, name, _silent(driver))
     for name, listener in (
         ("before_cursor_execute", before),
         ("after_cursor_execute", after),
