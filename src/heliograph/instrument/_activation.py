@@ -1,19 +1,25 @@
 """Instrumentations, each activated when its library is imported, and what became of them."""
 
+from __future__ import annotations
+
 import os
 import sys
-import threading
-from collections.abc import Callable
-from functools import partial
+from _thread import RLock
 from importlib import import_module
-from types import ModuleType
-from typing import Any
 
-from heliograph.instrument._entries import Entry
-from heliograph.instrument._hook import ImportHook
 from heliograph.instrument._libraries import IMPORTS
-from heliograph.instrument._versions import conflict, instruments
-from heliograph.instrument.fast import LIBRARIES, Library
+from heliograph.instrument.fast import LIBRARIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Every program pays for what is imported here.
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from heliograph.instrument._entries import Entry
+    from heliograph.instrument._hook import ImportHook
+    from heliograph.instrument.fast import Library
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 CHOSEN = "HELIOGRAPH_CONTRIB_INSTRUMENTATIONS"
@@ -47,7 +53,7 @@ class Activation:
     def __init__(self, hook: ImportHook, can_record: Callable[[], bool] = lambda: True) -> None:
         self._hook = hook
         self._can_record = can_record
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.states: dict[str, str] = {}
         self._unfinished: set[str] = set()
         self._later: list[Callable[[], None]] = []
@@ -63,7 +69,7 @@ class Activation:
         for name, library in LIBRARIES.items():
             if not {name, "*"} & contrib or name not in packages:
                 fallback = packages.pop(name, None)
-                ours = partial(self._ours, name, fallback)
+                ours = self._activating(name, fallback)
                 self._wait(name, (library.module,), ours, disabled, library.part_of)
                 self._adopt_later(name, library)
         for part, adopt in (
@@ -72,13 +78,13 @@ class Activation:
             ("asgi", "adopt_middleware"),
             ("wsgi", "adopt_middleware"),
         ):
-            self._hook.when_imported(f"{PREFIX}{part}", partial(_adopt_part, adopt))
+            self._hook.when_imported(f"{PREFIX}{part}", _adopting(adopt))
         for name, entry in packages.items():
             modules = IMPORTS.get(name, ())
             if name not in OURS:
                 # The program may import it before its library.
                 self._stand_back(entry.module)
-                self._wait(name, modules, partial(_contrib, entry), disabled)
+                self._wait(name, modules, _using(entry), disabled)
         self.report()
 
     def _wait(
@@ -97,7 +103,7 @@ class Activation:
 
         def act(module: ModuleType | None) -> None:
             if not self._unfinished.isdisjoint(sys.modules):
-                self._later.append(partial(act, module))
+                self._later.append(lambda: act(module))
                 return
             with self._lock:
                 if name in done:
@@ -127,14 +133,20 @@ class Activation:
     def _stand_back(self, name: str) -> None:
         """Begin nothing while this module is being imported."""
         self._unfinished.add(name)
-        self._hook.when_imported(name, partial(self._founded, name))
 
-    def _founded(self, name: str, _module: ModuleType) -> None:
-        self._unfinished.discard(name)
-        while self._later and self._unfinished.isdisjoint(sys.modules):
-            self._later.pop(0)()
+        def founded(_module: ModuleType) -> None:
+            self._unfinished.discard(name)
+            while self._later and self._unfinished.isdisjoint(sys.modules):
+                self._later.pop(0)()
+
+        self._hook.when_imported(name, founded)
+
+    def _activating(self, name: str, fallback: Entry | None) -> Callable[[Any], str]:
+        return lambda module: self._ours(name, fallback, module)
 
     def _ours(self, name: str, fallback: Entry | None, module: ModuleType) -> str:
+        from heliograph.instrument._versions import conflict  # noqa: PLC0415 - imports `re`
+
         reason = conflict(LIBRARIES[name].requires, any_of=True)
         if reason is not None:
             return f"not instrumented: {reason}" if fallback is None else _contrib(fallback, module)
@@ -175,14 +187,24 @@ class Activation:
                 file.write(json.dumps({"pid": os.getpid(), "states": self.states}) + "\n")
 
 
-def _adopt_part(name: str, contrib: ModuleType) -> None:
-    """Make way beneath a part of contrib's that several of its packages are made with."""
-    from heliograph.instrument.fast import _adopt  # noqa: PLC0415 - imports the API
+def _adopting(name: str) -> Callable[[ModuleType], None]:
+    """Return what makes way beneath a part that several packages of contrib's are made with."""
 
-    getattr(_adopt, name)(contrib)
+    def adopt(contrib: ModuleType) -> None:
+        from heliograph.instrument.fast import _adopt  # noqa: PLC0415 - imports the API
+
+        getattr(_adopt, name)(contrib)
+
+    return adopt
+
+
+def _using(entry: Entry) -> Callable[[ModuleType | None], str]:
+    return lambda module: _contrib(entry, module)
 
 
 def _contrib(entry: Entry, _module: ModuleType | None) -> str:
+    from heliograph.instrument._versions import conflict, instruments  # noqa: PLC0415 - as above
+
     every, some = instruments(entry.requires())
     reason = conflict(every) or (conflict(some, any_of=True) if some else None)
     if reason is not None:

@@ -1,20 +1,27 @@
 """Entry points of installed packages, read without `importlib.metadata`, which imports `socket`."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 GROUP = "opentelemetry_instrumentor"
 
 
-class Entry(NamedTuple):
+class Entry:
     """An entry point: ``module:attribute`` under a name, and the directory of its metadata."""
 
-    name: str
-    module: str
-    attribute: str
-    metadata: str
+    __slots__ = ("attribute", "metadata", "module", "name")
+
+    def __init__(self, name: str, module: str, attribute: str, metadata: str) -> None:
+        self.name = name
+        self.module = module
+        self.attribute = attribute
+        self.metadata = metadata
 
     def requires(self) -> list[str]:
         """Return the requirements of its package, as its metadata has them."""

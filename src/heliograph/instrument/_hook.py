@@ -1,12 +1,17 @@
 """Acting on a module right after it was imported, before the importing statement goes on."""
 
-import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+from __future__ import annotations
 
-Action = Callable[[ModuleType], None]
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+    Action = Callable[[ModuleType], None]
 
 
 class ImportHook:

@@ -1,10 +1,15 @@
 """`heliograph run`: put Heliograph into a program's environment, and become the program."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
 from heliograph.instrument._variables import flags
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 USAGE = 2
 NOT_FOUND = 127

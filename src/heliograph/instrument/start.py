@@ -3,17 +3,21 @@
 The SDK is configured when somebody first asks for the API, or logs.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-import threading
-from functools import partial
+from _thread import RLock
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from heliograph.sdk import install_aliases
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    # Every program pays for what is imported here.
+    from types import ModuleType
+    from typing import Any
+
     from heliograph.instrument._activation import Activation
     from heliograph.instrument._hook import ImportHook
 
@@ -36,7 +40,7 @@ SDK = "heliograph.sdk"
 API = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
 
 _state: dict[str, Any] = {}
-_lock = threading.RLock()
+_lock = RLock()
 
 
 def is_disabled() -> bool:
@@ -44,7 +48,7 @@ def is_disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def start(*, own_sdk: bool = True) -> "Activation | None":
+def start(*, own_sdk: bool = True) -> Activation | None:
     """Wait for the libraries that can be instrumented. Safe twice; None when disabled.
 
     Without ``own_sdk`` somebody else configures the SDK.
@@ -68,7 +72,7 @@ def start(*, own_sdk: bool = True) -> "Activation | None":
     if own_sdk:
         for name in API:
             hook.when_imported(name, _configure_with_the_api)
-        hook.after_each(SDK, partial(_configure_after_the_sdk, hook))
+        hook.after_each(SDK, lambda module: _configure_after_the_sdk(hook, module))
         if _takes_logs():
             hook.when_imported("logging", _take_logs)
     activation = _state["activation"] = Activation(hook, can_record)
@@ -85,7 +89,7 @@ def _configure_with_the_api(module: ModuleType) -> None:
         configure()
 
 
-def _configure_after_the_sdk(hook: "ImportHook", module: ModuleType) -> None:
+def _configure_after_the_sdk(hook: ImportHook, module: ModuleType) -> None:
     """Configure where the program has imported the SDK before the API, which came with it."""
     if "configured" in _state:
         hook.forget(SDK)
@@ -180,6 +184,8 @@ def configure() -> None:
         print(f"heliograph: nothing is recorded: {error}", file=sys.stderr)
         return
     _state["configured"] = made
+    import threading  # noqa: PLC0415 - not before the API is used
+
     if threading.current_thread() is threading.main_thread():
         from heliograph.sdk import flush_on_sigterm  # noqa: PLC0415 - imports the API
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # What is imported here costs every program below `heliograph run` its time.
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+    from typing import Any
 
 ALIASES = {
     "opentelemetry.sdk": "heliograph.sdk",
@@ -52,12 +55,14 @@ class AliasFinder:
         if fullname in ALIASES:
             return _namespace(fullname)
         ours = our_name(fullname, self._packages)
-        try:
-            found = find_spec(ours) if ours else None
-        except ModuleNotFoundError:
-            found = None
         if ours is None:
             return None
+        from importlib.util import find_spec  # noqa: PLC0415 - as above
+
+        try:
+            found = find_spec(ours)
+        except ModuleNotFoundError:
+            found = None
         if found is None:
             return PathFinder.find_spec(fullname, portions(fullname.rpartition(".")[0]))
         # Not a Loader by name: importlib.abc takes as long to import as all of this package.

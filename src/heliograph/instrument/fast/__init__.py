@@ -5,10 +5,10 @@ library in place and returns the `Patches` that undo it. Names, variables and ho
 the contrib package of the name.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
 
-class Library(NamedTuple):
+class Library:
     """A library that has an instrumentation here, under contrib's name of it.
 
     ``module`` is what a program imports, ``requires`` the versions that ours is for (any of them).
@@ -17,10 +17,15 @@ class Library(NamedTuple):
     one, too.
     """
 
-    module: str
-    contrib: str
-    requires: tuple[str, ...] = ()
-    part_of: str = ""
+    __slots__ = ("contrib", "module", "part_of", "requires")
+
+    def __init__(
+        self, module: str, contrib: str, requires: tuple[str, ...] = (), part_of: str = ""
+    ) -> None:
+        self.module = module
+        self.contrib = contrib
+        self.requires = requires
+        self.part_of = part_of
 
 
 LIBRARIES = {
