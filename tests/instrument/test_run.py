@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.instrument._variables import flags
+from heliograph.instrument.launcher import parse
 from instrument.conftest import HELIOGRAPH, HERE, Backend, attributes, clean_environment, run
 
 PYTHON = sys.executable
@@ -37,6 +39,14 @@ def test_flags_in_both_spellings_reach_the_resource(backend: Backend) -> None:
         "by--service-name",
         "by--service_name",
     ]
+
+
+@pytest.mark.parametrize(("flag", "variable"), sorted(flags().items()))
+def test_every_flag_in_both_spellings(flag: str, variable: str) -> None:
+    for spelt in (flag, flag.replace("_", "-")):
+        for given in ([f"--{spelt}", "a=b"], [f"--{spelt}=a=b"]):
+            found = parse([*given, "python", "--service-name", "x"])
+            assert found == ({variable: "a=b"}, ["python", "--service-name", "x"])
 
 
 def test_p2_console_logs_stay(backend: Backend) -> None:

@@ -32,7 +32,7 @@ PREFIX = "opentelemetry.instrumentation."
 
 EARLY = ", but it was imported earlier: what others took from it then is not instrumented"
 
-LEFT_TO_CONTRIB = "left to contrib's package, which the program uses itself"
+LEFT_TO_CONTRIB = "instrumented by contrib's package, which the program uses itself"
 
 FOUNDATIONS = ("wrapt", "opentelemetry.instrumentation.instrumentor")
 """What every instrumentation of contrib's is made with. They import libraries that are themselves

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from heliograph.instrument.doctor._libraries import merged
+from heliograph.instrument._activation import LEFT_TO_CONTRIB
+from heliograph.instrument.bootstrap._plan import Package, plan
+from heliograph.instrument.doctor._libraries import merged, observed
 from instrument.bootstrap.wheels import package
 from instrument.conftest import HELIOGRAPH, clean_environment, free_port
 
@@ -111,6 +113,11 @@ def test_disabled_is_said() -> None:
 def test_mistakes_are_one_line(arguments: list[str], status: int, line: str) -> None:
     done = doctor(*arguments)
     assert (done.returncode, done.stderr) == (status, line + "\n")
+
+
+def test_what_the_program_instruments_with_contrib_is_instrumented() -> None:
+    (found,) = observed({"flask": LEFT_TO_CONTRIB}, plan({"flask": Package("3.1.3")}, ["*"]))
+    assert (found.name, found.instrumented) == ("flask", True)
 
 
 def test_the_process_that_came_furthest_counts() -> None:

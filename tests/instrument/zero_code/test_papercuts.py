@@ -6,6 +6,8 @@ P1, P9, P10 and P19: `bootstrap/test_bootstrap.py`. P2, P3, P4, P15, P16, P17: `
 import json
 import signal
 import subprocess
+import sys
+import venv
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from instrument.conftest import Backend, attributes, free_port
-from instrument.zero_code.conftest import Run
+from instrument.zero_code.conftest import Run, launch
+from instrument.zero_code.environment import HERE, ROOT, metadata
 from instrument.zero_code.servers import ended, get, started, until
 
 pytestmark = pytest.mark.slow
@@ -204,12 +207,20 @@ def more_than(count: int) -> object:
     return lambda found: len(found) > count
 
 
-@pytest.mark.parametrize("server", ["flask --debug", "django runserver"])
+RELOADERS = ("flask --debug", "django runserver", "uvicorn --reload", "hypercorn --reload")
+
+
+@pytest.mark.parametrize("server", RELOADERS)
 def test_reloaders(backend: Backend, serve: Serve, tmp_path: Path, server: str) -> None:
     port = str(free_port())
     if server.startswith("flask"):
         (tmp_path / "program.py").write_text(FLASK)
         command = ["flask", "--app", "program", "run", "--debug", "--port", port]
+        path, name = "/hello", "GET /hello"
+    elif server.startswith(("uvicorn", "hypercorn")):
+        (tmp_path / "program.py").write_text(FASTAPI)
+        place = ("--port", port) if server.startswith("uvicorn") else ("-b", f"127.0.0.1:{port}")
+        command = [server.split(maxsplit=1)[0], "program:app", "--reload", *place]
         path, name = "/hello", "GET /hello"
     else:
         (tmp_path / "program.py").write_text(DJANGO)
@@ -283,20 +294,32 @@ def of(found: list[dict[str, object]], prefix: str) -> list[dict[str, object]]:
     return [span for span in found if str(span["name"]).startswith(prefix)]
 
 
+@pytest.mark.parametrize("launcher", ["", "heliograph"])
 def test_a_tree_of_packages_on_the_path_works(
-    backend: Backend, bin: Path, variables: dict[str, str], tmp_path: Path
+    backend: Backend, variables: dict[str, str], tmp_path: Path, launcher: str
 ) -> None:
     """The way in which the Kubernetes operator injects: nothing is installed in the program."""
-    root = Path(__file__).parents[3]
     tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / "heliograph").symlink_to(root / "src" / "heliograph")
+    pins = (HERE / "requirements.txt").read_text().splitlines()
+    needed = [pin for pin in pins if pin.startswith(("opentelemetry-api=", "typing-extensions="))]
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run([uv, "pip", "install", "-q", "--target", tree, "--no-deps", *needed], check=True)
+    (tree / "heliograph").symlink_to(ROOT / "src" / "heliograph")
+    metadata(tree)
+    venv.create(tmp_path / "bare", symlinks=True)
+    bare = tmp_path / "bare" / "bin"
+    code = (
+        "import sqlite3, opentelemetry; sqlite3.connect(':memory:').execute('select 1')\n"
+        "print(opentelemetry.__path__)"
+    )
+    inject = "" if launcher else f"{tree}/heliograph/instrument/inject:"
     done = subprocess.run(
-        [bin / "python", "-c", "import sqlite3; sqlite3.connect(':memory:').execute('select 1')"],
-        env=variables | {"PYTHONPATH": f"{tree}/heliograph/instrument/inject:{tree}"},
+        [*launch(bare, launcher), str(bare / "python"), "-c", code],
+        env=variables | {"PYTHONPATH": f"{inject}{tree}"},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stderr == ""
+    assert str(tree) in done.stdout
     assert len(backend.wait("spans")) == 1
 
 
