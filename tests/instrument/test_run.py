@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from heliograph.instrument._variables import flags
-from heliograph.instrument.launcher import parse
+from heliograph.instrument.launcher import _listens, parse
 from instrument.conftest import HELIOGRAPH, HERE, Backend, attributes, clean_environment, run
 
 PYTHON = sys.executable
 FORBIDDEN = ["ssl", "socket", "requests", "concurrent.futures", "pydantic", "yaml", "argparse",
-             "heliograph.cli", "opentelemetry.trace", "asyncio", "_core"]  # fmt: skip
+             "heliograph.cli", "opentelemetry.trace", "asyncio", "heliograph._core"]  # fmt: skip
 
 
 def test_tutorial_snippet_arrives_once(backend: Backend) -> None:
@@ -253,24 +253,34 @@ def test_disabled_a_program_of_the_sdk_still_runs() -> None:
     assert (done.stdout, done.stderr) == ("heliograph.sdk.trace._provider\n", "")
 
 
+def imported(*command: str, **variables: str) -> set[str]:
+    """Return the modules that `-X importtime` names."""
+    done = subprocess.run(
+        command, env=clean_environment(**variables), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    return {line.rpartition("|")[2].strip() for line in lines if "import time:" in line}
+
+
 def test_starting_imports_little() -> None:
     """What it takes is `benchmarks/startup.py`'s to say."""
-
-    def imported(*command: str) -> set[str]:
-        done = subprocess.run(
-            command, env=clean_environment(OTEL_TRACES_EXPORTER="none"), capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
-        lines = done.stderr.splitlines()
-        return {line.rpartition("|")[2].strip() for line in lines if "import time:" in line}
-
     program = (PYTHON, "-X", "importtime", "-c", "pass")
     plain = imported(*program)
-    child = imported(*HELIOGRAPH, "run", *program) - plain
+    child = imported(*HELIOGRAPH, "run", *program, OTEL_TRACES_EXPORTER="none") - plain
     assert len(child) <= 20
     assert child.isdisjoint(
         {"re", "typing", "threading", "functools", "collections", "importlib.util"}
     )
-    launcher = imported(PYTHON, "-X", "importtime", *HELIOGRAPH, "run", "/bin/true")
-    assert len(launcher - plain) <= 40
-    assert launcher.isdisjoint({"argparse", "importlib.metadata", "shutil", "socket"})
+    command = (PYTHON, "-X", "importtime", *HELIOGRAPH, "run", "/bin/true")
+    heavy = {*FORBIDDEN, "importlib.metadata", "shutil", "encodings.idna"} - {"heliograph.cli"}
+    for where in ({"OTEL_TRACES_EXPORTER": "none"}, {}):
+        launcher = imported(*command, **where)
+        assert len(launcher - plain) <= 40
+        assert launcher.isdisjoint(heavy)
+
+
+def test_who_listens_is_found_without_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert _listens(port)
+    assert not _listens(port)

@@ -10,6 +10,7 @@ from heliograph.instrument._variables import flags
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 USAGE = 2
 NOT_FOUND = 127
@@ -139,10 +140,26 @@ def _port(environ: Mapping[str, str]) -> int:
 
 
 def _listens(port: int) -> bool:
-    import socket  # noqa: PLC0415 - in the launcher alone
+    """Return whether somebody takes connections at a port of this host, within half a second."""
+    import _socket  # noqa: PLC0415 - seldom needed, and a quarter of what `socket` takes
 
     try:
-        socket.create_connection(("localhost", port), timeout=0.5).close()
+        # As text the name would import the codec of international names.
+        places = _socket.getaddrinfo(b"localhost", port, 0, _socket.SOCK_STREAM)
     except OSError:
         return False
+    return any(_takes(family, kind, address) for family, kind, _, _, address in places)
+
+
+def _takes(family: int, kind: int, address: Any) -> bool:
+    import _socket  # noqa: PLC0415 - as above
+
+    client = _socket.socket(family, kind)
+    client.settimeout(0.5)
+    try:
+        client.connect(address)
+    except OSError:
+        return False
+    finally:
+        client.close()
     return True
