@@ -7,7 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 GROUP = "opentelemetry_instrumentor"
 
@@ -36,8 +36,16 @@ class Entry:
         return []
 
 
-def entries(group: str = GROUP, path: Sequence[str] | None = None) -> Iterator[Entry]:
-    """Yield the entry points of a group; a package that is found first hides its later copies."""
+def entries(group: str = GROUP, found: Iterable[tuple[str, str]] | None = None) -> Iterator[Entry]:
+    """Yield the entry points of a group, of all packages or of those that `texts` has found."""
+    for metadata, text in texts() if found is None else found:
+        if group in text:
+            yield from parse(text, group, metadata)
+
+
+def texts(path: Sequence[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the directory of metadata and the entry points of each package that has any; one that
+    is found first hides its later copies."""
     seen: set[str] = set()
     for place in sys.path if path is None else path:
         try:
@@ -57,7 +65,7 @@ def entries(group: str = GROUP, path: Sequence[str] | None = None) -> Iterator[E
             except OSError:
                 continue
             seen.add(package)
-            yield from parse(text, group, metadata)
+            yield metadata, text
 
 
 def parse(text: str, group: str, metadata: str = "") -> Iterator[Entry]:

@@ -15,10 +15,12 @@ from heliograph.sdk import install_aliases
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     # Every program pays for what is imported here.
+    from collections.abc import Iterable
     from types import ModuleType
     from typing import Any
 
     from heliograph.instrument._activation import Activation
+    from heliograph.instrument._entries import Entry
     from heliograph.instrument._hook import ImportHook
 
 QUIET = "HELIOGRAPH_NOTHING_TO_SEND_TO"
@@ -62,7 +64,7 @@ def start(*, own_sdk: bool = True) -> Activation | None:
     if is_disabled():
         return None
     from heliograph.instrument._activation import Activation  # noqa: PLC0415 - not when disabled
-    from heliograph.instrument._entries import entries  # noqa: PLC0415 - as above
+    from heliograph.instrument._entries import entries, texts  # noqa: PLC0415 - as above
     from heliograph.instrument._hook import ImportHook  # noqa: PLC0415 - as above
 
     for name, value in DEFAULTS.items():
@@ -76,9 +78,10 @@ def start(*, own_sdk: bool = True) -> Activation | None:
         if _takes_logs():
             hook.when_imported("logging", _take_logs)
     activation = _state["activation"] = Activation(hook, can_record)
-    _tell(PRE)
-    activation.watch(list(entries()))
-    _tell(POST)
+    found = list(texts())
+    _tell(entries(PRE, found))
+    activation.watch(list(entries(found=found)))
+    _tell(entries(POST, found))
     return activation
 
 
@@ -153,13 +156,11 @@ def _patch_gevent() -> None:
     monkey.patch_all()
 
 
-def _tell(group: str) -> None:
+def _tell(registered: Iterable[Entry]) -> None:
     """Call what packages have registered around instrumentation; it may raise."""
-    from heliograph.instrument._entries import entries  # noqa: PLC0415 - not when disabled
-
-    for entry in entries(group):
-        found: Any = getattr(import_module(entry.module), entry.attribute)
-        found()
+    for entry in registered:
+        function: Any = getattr(import_module(entry.module), entry.attribute)
+        function()
 
 
 def configure() -> None:
