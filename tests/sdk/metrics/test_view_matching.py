@@ -14,6 +14,7 @@ from heliograph.sdk.metrics.view import (
     SumAggregation,
     View,
 )
+from heliograph.sdk.util._patterns import Patterns
 
 
 def streams(*views: View, **settings: Any) -> dict[str, Any]:
@@ -108,6 +109,31 @@ def test_names_tell_streams_apart_and_the_others_hold_for_all() -> None:
             {"a": 2, "b": 2},
         ]
     )
+
+
+def test_patterns_of_keys_are_composed_with_keys() -> None:
+    """As a declarative file has them."""
+    pattern = View(instrument_name="*")
+    pattern._attribute_keys = Patterns([["?"]], ["b"])
+    [metric] = composed(pattern, KEYS).values()
+    assert attributes(metric) == [{"a": 1}, {"a": 2}]
+    [metric] = composed(pattern, View(instrument_name="*", excluded_attribute_keys={"c"})).values()
+    assert attributes(metric) == [{"a": 1}, {"a": 2}]
+    [metric] = streams(pattern).values()
+    assert attributes(metric) == [{"a": 1, "c": 3}, {"a": 2, "c": 3}]
+
+
+def test_brackets_are_no_pattern() -> None:
+    meters = MeterProvider(
+        [reader := InMemoryMetricReader()],
+        views=[View(instrument_unit="[degF]", aggregation=DropAggregation())],
+        shutdown_on_exit=False,
+    )
+    meters.get_meter("t").create_gauge("dropped", unit="[degF]").set(1)
+    meters.get_meter("t").create_gauge("kept", unit="d").set(1)
+    data = reader.get_metrics_data()
+    assert data is not None
+    assert [one.name for one in data.resource_metrics[0].scope_metrics[0].metrics] == ["kept"]
 
 
 def test_its_own_name_is_no_other() -> None:

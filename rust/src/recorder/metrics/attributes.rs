@@ -29,6 +29,8 @@ pub enum Keep {
     All,
     Only(Vec<Box<str>>),
     Except(Vec<Box<str>>),
+    /// Those that a pattern of each list fits, and none of the others.
+    Like(Vec<Vec<Box<str>>>, Vec<Box<str>>),
 }
 
 impl Keep {
@@ -38,8 +40,49 @@ impl Keep {
             Keep::All => true,
             Keep::Only(keys) => among(keys),
             Keep::Except(keys) => !among(keys),
+            Keep::Like(wanted, unwanted) => {
+                let like = |patterns: &[Box<str>]| {
+                    patterns.iter().any(|pattern| fits(pattern.as_bytes(), key))
+                };
+                wanted.iter().all(|patterns| like(patterns)) && !like(unwanted)
+            }
         }
     }
+}
+
+/// Whether a pattern, in which `*` stands for any characters and `?` for one, fits a whole text.
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut in_text) = (0, 0);
+    // Where the last star is, and up to where it reaches.
+    let mut star = None;
+    while in_text < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, in_text));
+                at += 1;
+            }
+            Some(b'?') => {
+                at += 1;
+                in_text = next_character(text, in_text);
+            }
+            Some(byte) if *byte == text[in_text] => {
+                at += 1;
+                in_text += 1;
+            }
+            _ => {
+                let Some((place, reach)) = star else { return false };
+                let reach = next_character(text, reach);
+                star = Some((place, reach));
+                (at, in_text) = (place + 1, reach);
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// Where the next character of UTF-8 begins.
+fn next_character(text: &[u8], at: usize) -> usize {
+    (at + 1..text.len()).find(|at| text[*at] & 0xc0 != 0x80).unwrap_or(text.len())
 }
 
 const KEY: u8 = 1 << 3 | WireType::Bytes as u8;

@@ -61,6 +61,43 @@ fn what_is_kept_and_what_is_not() {
 }
 
 #[test]
+fn patterns_of_keys() {
+    let like = |pattern: &str| Keep::Like(vec![vec![pattern.into()]], Vec::new());
+    let is_kept = |key: &str, keep: &Keep| {
+        let found = attributes(&[(key, Any::Int(1))]);
+        !found.encoded(keep, 0x0a).is_empty()
+    };
+    for (pattern, key, kept) in [
+        ("http.route", "http.route", true),
+        ("http.route", "http.routes", false),
+        ("http.*", "http.route", true),
+        ("http.*", "http.", true),
+        ("http.*", "https.route", false),
+        ("*", "anything", true),
+        ("?", "a", true),
+        ("?", "ä", true),
+        ("?", "ab", false),
+        ("a?c", "abc", true),
+        ("a?c", "ac", false),
+        ("*.id", "user.id.id", true),
+        ("*.id", "user.idx", false),
+        ("*a*b*", "xaybz", true),
+        ("*a*b*", "xbya", false),
+        ("a**", "a", true),
+        ("[ab]", "a", false),
+        ("[ab]", "[ab]", true),
+    ] {
+        assert_eq!(is_kept(key, &like(pattern)), kept, "{pattern} {key}");
+    }
+    let wanted = vec![vec!["a*".into(), "b".into()], vec!["*z".into(), "b".into()]];
+    let several = Keep::Like(wanted, vec!["*x*".into()]);
+    for (key, kept) in [("az", true), ("b", true), ("a", false), ("z", false), ("axz", false)] {
+        assert_eq!(is_kept(key, &several), kept, "{key}");
+    }
+    assert!(is_kept("a", &Keep::Like(Vec::new(), Vec::new())));
+}
+
+#[test]
 fn a_later_value_of_a_key_wins() {
     let mut found = attributes(&[("a", Any::Int(1)), ("b", Any::Int(2)), ("a", Any::Int(3))]);
     found.deduplicate();

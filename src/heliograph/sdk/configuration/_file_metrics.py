@@ -33,6 +33,7 @@ from heliograph.sdk.metrics.view import (
     SumAggregation,
     View,
 )
+from heliograph.sdk.util._patterns import Patterns, is_pattern
 
 Make = Callable[[], Any]
 
@@ -88,14 +89,12 @@ def _reader(item: Item, to: list[Destination]) -> Make:
     if name not in {"periodic", "pull"}:
         return plugin(inner, "opentelemetry_metric_reader", name, ["periodic", "pull"])
     options = inner.map()
-    for producer in options.elements("producers"):
-        if (found := producer.map().one()) is not None:
-            found[1].problem(f"there is no metric producer {found[0]!r} here", "leave it out")
+    producers = [_producer(one) for one in options.elements("producers")]
     limits = _limits(options.map("cardinality_limits"))
     target = options.get("exporter", required=True)
     if name == "pull":
         options.done()
-        return _prometheus(target, limits, to)
+        return _prometheus(target, limits, producers, to)
     interval = options.number("interval")
     timeout = options.number("timeout")
     size = options.number("max_export_batch_size/development", least=1)
@@ -107,7 +106,15 @@ def _reader(item: Item, to: list[Destination]) -> Make:
         30_000 if timeout is None else timeout or NO_LIMIT,
         limits,
         max_export_batch_size=size,
+        metric_producers=[one() for one in producers],
     )
+
+
+def _producer(item: Item) -> Make:
+    found = item.map().one()
+    if found is None:
+        return lambda: None
+    return plugin(found[1], "opentelemetry_metric_producer", found[0], [])
 
 
 def _limits(options: Map | None) -> dict[type, int] | None:
@@ -129,7 +136,9 @@ def _preferences(options: Map) -> dict[str, Any]:
     return {"preferred_temporality": table, "preferred_aggregation": {api.Histogram: made}}
 
 
-def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
+def _prometheus(
+    item: Item | None, limits: Any, producers: list[Make], to: list[Destination]
+) -> Make:
     found = None if item is None else item.map().one()
     if found is None:
         return lambda: None
@@ -156,6 +165,7 @@ def _prometheus(item: Item | None, limits: Any, to: list[Destination]) -> Make:
             scope_info_enabled=scope is not False,
             resource_attribute_filter=keep,
             cardinality_limits=limits,
+            metric_producers=[one() for one in producers],
             translation_strategy=_STRATEGIES[strategy or "underscore_escaping_with_suffixes"],
         )
         start_http_server(9464 if port is None else port, host)
@@ -200,12 +210,10 @@ def _view(item: Item) -> View | None:
 
 
 def _keys(options: Map) -> dict[str, Any]:
-    wanted, unwanted = options.elements("included"), options.elements("excluded")
-    for item in (*wanted, *unwanted):
-        if set("*?") & set(str(item.plain())):
-            item.problem("is a pattern; views take whole keys here", "name each key")
+    kept, dropped = options.texts("included"), options.texts("excluded")
     options.done()
-    kept, dropped = [one.plain() for one in wanted], [one.plain() for one in unwanted]
+    if any(is_pattern(one) for one in (*kept, *dropped)):
+        return {"attribute_keys": Patterns([kept] if kept else [], dropped)}
     if kept:
         return {"attribute_keys": set(kept) - set(dropped)}
     return {"excluded_attribute_keys": set(dropped)}

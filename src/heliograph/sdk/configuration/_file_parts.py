@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from heliograph.sdk.configuration import _components as components
@@ -14,6 +13,7 @@ from heliograph.sdk.configuration._samplers import plugin
 from heliograph.sdk.configuration._yaml import Item, Map
 from heliograph.sdk.exporter.otlp._settings import GRPC_CODINGS, HTTP_CODINGS, read_headers
 from heliograph.sdk.resources._detectors import read_pairs
+from heliograph.sdk.util._patterns import Patterns
 
 _log = logging.getLogger("heliograph.sdk.configuration")
 
@@ -204,10 +204,7 @@ def included(options: Map | None) -> Callable[[str], bool]:
         return lambda name: True
     wanted, unwanted = options.texts("included") or ["*"], options.texts("excluded")
     options.done()
-    return lambda name: (
-        any(fnmatchcase(name, one) for one in wanted)
-        and not any(fnmatchcase(name, one) for one in unwanted)
-    )
+    return Patterns([wanted], unwanted).__contains__
 
 
 def _detector(item: Item) -> Callable[[], list[Any]]:

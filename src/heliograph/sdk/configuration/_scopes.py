@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Any
 
 from opentelemetry._logs import SeverityNumber
 
 from heliograph.sdk.configuration._yaml import Item, Map
 from heliograph.sdk.util._configurator import RuleBasedConfigurator
+from heliograph.sdk.util._patterns import fits
 
 _SEVERITIES = {one.name.lower(): one.value for one in SeverityNumber if one.value}
 
@@ -33,7 +33,7 @@ def configurator(item: Item | None, kind: str, make: Any) -> Any:
         config = rule.map("config", required=True)
         decided = make() if config is None else _decision(config, kind, make)
         rule.done()
-        rules.append((lambda scope, pattern=pattern: fnmatchcase(scope.name, pattern), decided))
+        rules.append((lambda scope, pattern=pattern: fits(scope.name, pattern), decided))
     options.done()
     return RuleBasedConfigurator(rules=rules, default_config=otherwise)
 

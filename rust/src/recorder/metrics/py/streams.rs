@@ -57,6 +57,8 @@ struct StorageOptions {
     observed: bool,
     only: Option<Vec<String>>,
     except: Option<Vec<String>>,
+    /// Patterns: lists of which each has one that fits, and those of which none does.
+    like: Option<(Vec<Vec<String>>, Vec<String>)>,
     limit: usize,
     /// Exemplars of a series; 0 for one of each bucket.
     exemplars: usize,
@@ -83,10 +85,13 @@ impl PyStorage {
             other => return Err(PyValueError::new_err(format!("there is no aggregation {other}"))),
         };
         let boxed = |keys: Vec<String>| keys.into_iter().map(Into::into).collect();
-        let keep = match (options.only, options.except) {
-            (Some(keys), _) => Keep::Only(boxed(keys)),
-            (None, Some(keys)) => Keep::Except(boxed(keys)),
-            (None, None) => Keep::All,
+        let keep = match (options.like, options.only, options.except) {
+            (Some((wanted, unwanted)), _, _) => {
+                Keep::Like(wanted.into_iter().map(boxed).collect(), boxed(unwanted))
+            }
+            (None, Some(keys), _) => Keep::Only(boxed(keys)),
+            (None, None, Some(keys)) => Keep::Except(boxed(keys)),
+            (None, None, None) => Keep::All,
         };
         let exemplars = match options.exemplars {
             0 => Policy::Aligned,

@@ -27,6 +27,7 @@ from heliograph.sdk.metrics._internal.export.producer import gather
 from heliograph.sdk.metrics._internal.instrument import _Observed, kind_of
 from heliograph.sdk.metrics._internal.view import Matching, View, streams_of
 from heliograph.sdk.resources import Resource
+from heliograph.sdk.util._patterns import Patterns
 from heliograph.sdk.util.instrumentation import InstrumentationScope
 
 _logger = logging.getLogger(__name__)
@@ -171,13 +172,14 @@ class ReaderStreams:
         only, excluded = view._attribute_keys, getattr(view, "_excluded_attribute_keys", None)
         if only is None and excluded is None:
             only = instrument._attributes_advisory
+        like, only = (only, None) if isinstance(only, Patterns) else (None, only)
         name = view._name or instrument.name
         self._warn_of_conflict(instrument, name, settings["kind"])
         kept = self._exemplars(view, settings)
         if not isinstance(kept, int):
             reservoirs = Reservoirs(
                 kept,
-                None if only is None else frozenset(only),
+                like or (None if only is None else frozenset(only)),
                 None if excluded is None else frozenset(excluded),
                 limit=limit,
                 delta=temporality == AggregationTemporality.DELTA,
@@ -194,6 +196,7 @@ class ReaderStreams:
                 "unit": instrument.unit,
                 "delta": temporality == AggregationTemporality.DELTA,
                 "observed": isinstance(instrument, api.Asynchronous),
+                "like": None if like is None else (like.wanted, like.unwanted),
                 "only": None if only is None else list(only),
                 "except": None if excluded is None else list(excluded),
                 "limit": limit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from opentelemetry.metrics import Instrument
@@ -13,6 +12,7 @@ from heliograph.sdk.metrics._internal.aggregation import (
     DefaultAggregation,
     is_default,
 )
+from heliograph.sdk.util._patterns import Patterns, fits, is_pattern
 
 if TYPE_CHECKING:
     from heliograph.sdk.util.instrumentation import InstrumentationScope
@@ -70,7 +70,7 @@ class View:
         )
         if all(criterion is None for criterion in criteria):
             raise ValueError(f"View {name} selects by nothing; give at least one criterion")
-        if name is not None and instrument_name is not None and set("*?") & set(instrument_name):
+        if name is not None and instrument_name is not None and is_pattern(instrument_name):
             raise ValueError(f"View {name} would give one name to several instruments")
         if attribute_keys is not None and excluded_attribute_keys is not None:
             raise ValueError(f"View {name} has both attribute_keys and excluded_attribute_keys")
@@ -83,7 +83,7 @@ class View:
         self._meter_version = meter_version
         self._meter_schema_url = meter_schema_url
         self._description = description
-        self._attribute_keys = attribute_keys
+        self._attribute_keys: Collection[str] | Patterns | None = attribute_keys
         self._excluded_attribute_keys = excluded_attribute_keys
         self._aggregation = aggregation or DefaultAggregation()
         self._exemplar_reservoir_factory = exemplar_reservoir_factory
@@ -107,7 +107,7 @@ class View:
 
 
 def _fits(value: str, pattern: str | None) -> bool:
-    return pattern is None or fnmatchcase(value, pattern)
+    return pattern is None or fits(value, pattern)
 
 
 def check_limit(what: str, limit: object) -> None:
@@ -152,11 +152,17 @@ def _composed(views: Sequence[View], name: str | None) -> View:
             made._exemplar_reservoir_factory = view._exemplar_reservoir_factory
         if view._aggregation_cardinality_limit is not None:
             made._aggregation_cardinality_limit = view._aggregation_cardinality_limit
-    only = [set(view._attribute_keys) for view in views if view._attribute_keys is not None]
+    given = [view._attribute_keys for view in views if view._attribute_keys is not None]
+    patterns = [keys for keys in given if isinstance(keys, Patterns)]
+    only = [set(keys) for keys in given if not isinstance(keys, Patterns)]
     excluded: set[str] = set()
     for view in views:
         excluded |= set(getattr(view, "_excluded_attribute_keys", None) or ())
-    if only:
+    if patterns:
+        wanted = [*only, *(one for keys in patterns for one in keys.wanted)]
+        unwanted = [*excluded, *(one for keys in patterns for one in keys.unwanted)]
+        made._attribute_keys = Patterns(wanted, unwanted)
+    elif only:
         made._attribute_keys = set.intersection(*only) - excluded
     elif excluded:
         made._excluded_attribute_keys = excluded

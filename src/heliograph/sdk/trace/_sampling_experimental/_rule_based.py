@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import SpanKind, TraceState, get_current_span
@@ -13,6 +12,7 @@ from heliograph.sdk.trace._sampling_experimental._composable import (
     ComposableSampler,
     SamplingIntent,
 )
+from heliograph.sdk.util._patterns import fits
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -103,8 +103,8 @@ class AttributePatternsPredicate:
         trace_state: TraceState | None,
     ) -> bool:
         return any(
-            any(fnmatchcase(value, pattern) for pattern in self._included)
-            and not any(fnmatchcase(value, pattern) for pattern in self._excluded)
+            any(fits(value, pattern) for pattern in self._included)
+            and not any(fits(value, pattern) for pattern in self._excluded)
             for value in _texts(attributes, self._key)
         )
 

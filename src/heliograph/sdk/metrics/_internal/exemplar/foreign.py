@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +80,7 @@ class Reservoirs:
     def __init__(
         self,
         make: Callable[[], Any],
-        only: frozenset[str] | None,
+        only: Container[str] | None,
         excluded: frozenset[str] | None,
         *,
         limit: int,
