@@ -569,8 +569,12 @@ def call_in_children(function: Callable[[], None]) -> None:
 def settle() -> None:
     """Do in a forked child what has to come before anything is recorded, unless it was done."""
 
+def prepare() -> None:
+    """Look up what the recorder uses of Python, rather than at first use."""
+
 def hold_time(nanos: int | None) -> None:
-    """Hold the recorder's clock at nanoseconds since 1970; None lets it go on."""
+    """Hold the recorder's clock at nanoseconds since 1970; None lets it go on, and ``2**64 - 1``
+    makes it fail, as a bug would."""
 
 def forget(object: object) -> None:
     """Never drop this object: what a forked child inherited must not be closed."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.sdk import _variables
+from heliograph.sdk import _fence, _variables
 
 
 @pytest.fixture(autouse=True)
 def _nothing_said() -> None:
-    """A warning about a variable is said once for each process; each test wants its own."""
+    """What is said once for each process, or seldom; each test wants its own."""
     _variables._said.clear()
+    _fence._said.clear()

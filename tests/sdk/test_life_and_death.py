@@ -380,6 +380,56 @@ def test_daemon_threads_may_record_until_the_end(backend: GrpcBackend) -> None:
     assert "of a daemon" in names(backend.received)
 
 
+FIRST_USES = """
+import builtins, logging
+from opentelemetry import propagate, trace
+from heliograph.sdk.logs import LoggerProvider, LoggingHandler
+from heliograph.sdk.logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
+from heliograph.sdk.metrics import MeterProvider
+from heliograph.sdk.metrics.export import InMemoryMetricReader
+from heliograph.sdk.trace import TracerProvider
+from heliograph.sdk.trace.export import BatchSpanProcessor
+from heliograph.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+reader = InMemoryMetricReader()
+tracers, loggers = TracerProvider(), LoggerProvider()
+meters = MeterProvider([reader])
+tracers.add_span_processor(BatchSpanProcessor(InMemorySpanExporter()))
+loggers.add_log_record_processor(BatchLogRecordProcessor(InMemoryLogRecordExporter()))
+tracer, logger = tracers.get_tracer("t"), loggers.get_logger("t")
+histogram = meters.get_meter("t").create_histogram("h")
+log = logging.Logger("t")
+log.addHandler(LoggingHandler(logger_provider=loggers))
+imported, original = [], builtins.__import__
+
+def spy(name, *args, **kwargs):
+    imported.append(name)
+    return original(name, *args, **kwargs)
+
+builtins.__import__ = spy
+values = {"list": [1], "map": {"a": 1}, "range": range(3), "other": object()}
+with tracer.start_as_current_span("s", attributes=values) as span:
+    span.add_event("e", values)
+    span.record_exception(ValueError("bad"))
+    span.set_status(trace.StatusCode.ERROR)
+    logger.emit(body=values)
+    log.warning("text")
+    histogram.record(1, values)
+    headers = {}
+    propagate.inject(headers)
+    propagate.extract(headers)
+reader.collect()
+builtins.__import__ = original
+print(imported)
+"""
+
+
+def test_the_first_use_imports_nothing() -> None:
+    """A thread that imports something while the interpreter shuts down ends in native code."""
+    ended = run("", 0, setup=FIRST_USES)
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")
+
+
 def test_signals_during_an_export_may_record_and_flush(backend: GrpcBackend) -> None:
     program = """
     import signal

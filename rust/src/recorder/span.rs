@@ -19,6 +19,8 @@ pub struct Ids {
 }
 
 impl Ids {
+    pub const NONE: Self = Self { trace: 0, span: 0, flags: 0, remote: false };
+
     pub fn is_valid(&self) -> bool {
         self.trace != 0 && self.span != 0
     }

@@ -13,8 +13,8 @@ from opentelemetry.context import detach
 
 from heliograph._core import Batch, ExportQueue, Signal
 from heliograph.sdk import _variables as variables
-from heliograph.sdk._concurrent import fenced
 from heliograph.sdk._exit import is_ending
+from heliograph.sdk._fence import fenced
 from heliograph.sdk._self_metrics import Reading, observe, processed
 from heliograph.sdk._worker import Worker, attach_exporting
 

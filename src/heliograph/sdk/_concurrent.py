@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from heliograph._core import fork_generation
+from heliograph.sdk._fence import fenced
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
-
-_log = logging.getLogger("heliograph.sdk")
 
 
 class Concurrent:
@@ -56,12 +54,3 @@ class Concurrent:
         calls = [(one.force_flush, timeout_millis) for one in self._processors]
         found = self._all(calls, timeout_millis / 1000)
         return len(found) == len(calls) and not any(one is False for one in found)
-
-
-def fenced(call: Any, *arguments: Any) -> Any:
-    """Call; log what is raised and return False then."""
-    try:
-        return call(*arguments)
-    except Exception:
-        _log.exception("a processor raised")
-        return False

@@ -23,7 +23,7 @@ import weakref
 from functools import partial
 from typing import Any, ClassVar
 
-from heliograph._core import fork_generation
+from heliograph._core import fork_generation, prepare
 
 _log = logging.getLogger("heliograph.sdk")
 
@@ -57,6 +57,7 @@ def heed(provider: Any, *, shutdown_on_exit: bool) -> None:
 
     The provider has ``_parts()``, and ``_leave()`` that shuts it down when these have left.
     """
+    prepare()
     _State.living.add(provider)
     if not shutdown_on_exit:
         return

@@ -38,6 +38,8 @@ impl Api {
 
     fn load(py: Python<'_>) -> PyResult<Self> {
         let context = py.import("opentelemetry.context")?;
+        // Asking makes the API load its runtime context, which older versions do lazily.
+        context.call_method0("get_current")?;
         let runtime = context.getattr("_RUNTIME_CONTEXT")?;
         let variable = py
             .import("opentelemetry.context.contextvars_context")?

@@ -5,9 +5,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::api::Api;
+use super::fence::guarded;
 use super::held::Held;
-use super::span::PySpan;
+use super::span::{PySpan, note_exception};
 use super::tracer::{PyTracer, Start};
+
+/// The span, and the token to leave its context by, where it could be entered.
+type Entered = (Py<PyAny>, Option<Py<PyAny>>);
+
+const CONTEXT: &str = "the runtime context";
 
 /// Starts a span on entering and makes it current; ends it on leaving.
 #[pyclass(name = "CurrentSpan", module = "heliograph._core", frozen)]
@@ -22,7 +28,7 @@ pub struct PyCurrent {
     pub record_exception: bool,
     pub set_status_on_exception: bool,
     pub end_on_exit: bool,
-    pub entered: Held<Option<(Py<PyAny>, Py<PyAny>)>>,
+    pub entered: Held<Option<Entered>>,
 }
 
 #[pymethods]
@@ -42,11 +48,13 @@ impl PyCurrent {
             record_exception: self.record_exception,
             set_status_on_exception: self.set_status_on_exception,
         };
-        let api = Api::get(py)?;
-        let current = api.current(py)?;
-        let span = PyTracer::begin(self.tracer.bind(py), &start, Some(&current))?;
-        let token = api.attach(py, &current, &span)?.unbind();
-        let kept = span.clone().unbind();
+        let current = guarded(py, CONTEXT, || Api::get(py)?.current(py))?;
+        let span = PyTracer::begin(self.tracer.bind(py), &start, current.as_ref())?;
+        let token = match &current {
+            Some(current) => guarded(py, CONTEXT, || Api::get(py)?.attach(py, current, &span))?,
+            None => None,
+        };
+        let (kept, token) = (span.clone().unbind(), token.map(Bound::unbind));
         self.entered.with(py, |entered| *entered = Some((kept, token)));
         Ok(span)
     }
@@ -62,11 +70,13 @@ impl PyCurrent {
         let Some((span, token)) = self.entered.with(py, Option::take).flatten() else {
             return Ok(false);
         };
-        Api::get(py)?.detach(py, &token);
+        if let Some(token) = token {
+            Api::get(py)?.detach(py, &token);
+        }
         let span = span.bind(py);
         if exception.is_instance_of::<PyException>() {
             let rules = (self.record_exception, self.set_status_on_exception);
-            Api::help(py, "note_exception", (span, exception, rules.0, rules.1))?;
+            note_exception(span, exception, rules, false)?;
         }
         if self.end_on_exit {
             match span.cast::<PySpan>() {

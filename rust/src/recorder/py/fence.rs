@@ -1,10 +1,12 @@
-//! Panics of the recorder stay out of the app: they are counted, and said once.
+//! What goes wrong inside the SDK stays out of the app. Panics are counted, and said once; what
+//! somebody else's Python raises is logged.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::api::Api;
@@ -45,6 +47,32 @@ pub fn fenced<R>(py: Python<'_>, what: &str, work: impl FnOnce() -> R) -> Option
             None
         }
     }
+}
+
+/// Work, and return what that gives; None after a panic or an exception. What is no `Exception`,
+/// such as KeyboardInterrupt, is raised.
+#[inline]
+pub fn guarded<R>(
+    py: Python<'_>,
+    what: &str,
+    work: impl FnOnce() -> PyResult<R>,
+) -> PyResult<Option<R>> {
+    match fenced(py, what, work) {
+        Some(Ok(result)) => Ok(Some(result)),
+        Some(Err(error)) => raised(py, what, error).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+#[cold]
+fn raised(py: Python<'_>, what: &str, error: PyErr) -> PyResult<()> {
+    if !error.is_instance_of::<PyException>(py) {
+        return Err(error);
+    }
+    if let Err(error) = Api::help(py, "failed", (what, error.into_value(py))) {
+        error.write_unraisable(py, None);
+    }
+    Ok(())
 }
 
 #[cold]

@@ -13,13 +13,16 @@ use super::super::log::{ATTRIBUTES, Draft, severity_of};
 use super::super::scope::Scope;
 use super::super::span::Ids;
 use super::api::Api;
+use super::fence::{fenced, guarded};
 use super::held::Held;
 use super::queue::{PyQueue, PyScope};
 use super::readable::{attributes_of, encode, number, optional_text};
 use super::span::nanoseconds;
-use super::values::{self, with_text, with_value};
+use super::values::{self, with_body, with_text, with_value};
 use crate::wire::Signal;
 use crate::wire::py::PyBatch;
+
+const RECORD: &str = "a log record";
 
 /// About how many bytes a record takes.
 const ROOM: usize = 400;
@@ -111,11 +114,15 @@ impl PyLogRecorder {
         let py = record.py();
         let Some(queues) = self.queues(py) else { return Ok(false) };
         self.route.get().count(py);
-        if !queues.is_empty() {
+        let write = || {
             let draft = draft_of(record)?;
             let mut written = Attributes::default();
             values::update(&mut written, ATTRIBUTES, self.limits, attributes);
             self.push(py, &queues, &draft.finish(&written));
+            Ok(())
+        };
+        if !queues.is_empty() {
+            guarded(py, RECORD, write)?;
         }
         Ok(true)
     }
@@ -142,28 +149,44 @@ impl PyLogRecorder {
         if queues.is_empty() {
             return Ok(true);
         }
-        let api = Api::get(py)?;
-        let context = match context {
-            Some(context) if context.is_truthy()? => context.clone(),
-            _ => api.current(py)?,
+        let write = || {
+            let api = Api::get(py)?;
+            let context = match context {
+                Some(context) if context.is_truthy()? => context.clone(),
+                _ => api.current(py)?,
+            };
+            let mut draft = Draft::new(ROOM);
+            draft.times(timestamp.map_or(0, |time| nanoseconds(Some(time))), nanoseconds(observed));
+            put_severity(&mut draft, severity_number, severity_text);
+            with_body(body, |value| draft.body(value));
+            if let Some(place) = api.parent(py, &context)? {
+                draft.ids(place.ids);
+            }
+            with_optional(event_name, |name| draft.event(name));
+            let mut written = Attributes::default();
+            values::update(&mut written, ATTRIBUTES, self.limits, attributes);
+            self.push(py, &queues, &draft.finish(&written));
+            Ok(())
         };
-        let mut draft = Draft::new(ROOM);
-        draft.times(timestamp.map_or(0, |time| nanoseconds(Some(time))), nanoseconds(observed));
-        put_severity(&mut draft, severity_number, severity_text);
-        with_value(body, usize::MAX, |value| draft.body(value));
-        if let Some(place) = api.parent(py, &context)? {
-            draft.ids(place.ids);
-        }
-        with_optional(event_name, |name| draft.event(name));
-        let mut written = Attributes::default();
-        values::update(&mut written, ATTRIBUTES, self.limits, attributes);
-        self.push(py, &queues, &draft.finish(&written));
+        guarded(py, RECORD, write)?;
         Ok(true)
     }
 
     /// Take a record of `logging`: its `__dict__`, its body, and attributes beside its own. What is
-    /// logged while exporting is dropped. False where processors want objects.
+    /// logged while exporting is dropped. False where processors want objects. What the record's
+    /// objects raise is for the handler of `logging` to say.
     fn log(
+        &self,
+        fields: &Bound<'_, PyDict>,
+        body: &Bound<'_, PyAny>,
+        more: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        fenced(fields.py(), RECORD, || self.write(fields, body, more)).unwrap_or(Ok(true))
+    }
+}
+
+impl PyLogRecorder {
+    fn write(
         &self,
         fields: &Bound<'_, PyDict>,
         body: &Bound<'_, PyAny>,
@@ -210,7 +233,7 @@ impl PyLogRecorder {
         with_optional(kept.level.as_ref(), |text| {
             draft.severity(severity_of(kept.number), severity_text(text));
         });
-        with_value(body, usize::MAX, |value| draft.body(value));
+        with_body(body, |value| draft.body(value));
         if let Some(place) = api.parent(py, &context)? {
             draft.ids(place.ids);
         }
@@ -290,7 +313,7 @@ fn draft_of(record: &Bound<'_, PyAny>) -> PyResult<Draft> {
     let severity = record.getattr(intern!(py, "severity_number"))?;
     let text = record.getattr(intern!(py, "severity_text"))?;
     put_severity(&mut draft, Some(&severity), Some(&text));
-    with_value(&record.getattr(intern!(py, "body"))?, usize::MAX, |value| draft.body(value));
+    with_body(&record.getattr(intern!(py, "body"))?, |value| draft.body(value));
     draft.ids(Ids {
         trace: record.getattr(intern!(py, "trace_id"))?.extract().unwrap_or(0),
         span: record.getattr(intern!(py, "span_id"))?.extract().unwrap_or(0),

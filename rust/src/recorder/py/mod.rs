@@ -41,6 +41,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fence::panics, module)?)?;
     module.add_function(wrap_pyfunction!(call_in_children, module)?)?;
     module.add_function(wrap_pyfunction!(settle, module)?)?;
+    module.add_function(wrap_pyfunction!(prepare, module)?)?;
     module.add_function(wrap_pyfunction!(hold_time, module)?)?;
     module.add_function(wrap_pyfunction!(forget, module)?)?;
     module.add_function(wrap_pyfunction!(tracer::random_id, module)?)?;
@@ -79,7 +80,18 @@ fn settle_now(py: Python<'_>) {
     }
 }
 
-/// Hold the recorder's clock at this time in nanoseconds since 1970; None lets it go on.
+/// Look up what the recorder uses of Python now, rather than at first use: a thread that imports
+/// something while the interpreter shuts down ends inside native code, which ends the process.
+#[pyfunction]
+fn prepare(py: Python<'_>) -> PyResult<()> {
+    api::Api::get(py)?;
+    super::metrics::py::prepare(py)?;
+    propagation::prepare(py)?;
+    values::prepare(py)
+}
+
+/// Hold the recorder's clock at this time in nanoseconds since 1970; None lets it go on, and
+/// the largest number of 64 bits makes it fail, as a bug would.
 #[pyfunction]
 #[pyo3(signature = (nanos))]
 fn hold_time(nanos: Option<u64>) {

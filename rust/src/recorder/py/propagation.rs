@@ -33,6 +33,11 @@ impl Names {
     }
 }
 
+/// Look up what is used of the API.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    Names::get(py).map(drop)
+}
+
 /// Injects and extracts `traceparent` and `tracestate`, `baggage`, or all three.
 #[pyclass(name = "W3CPropagator", module = "heliograph._core", subclass, frozen)]
 pub struct PyW3c {

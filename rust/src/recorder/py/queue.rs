@@ -14,6 +14,7 @@ use super::super::fork;
 use super::super::queue::{Bounds, Queue};
 use super::super::scope::{Resource, Scope};
 use super::api::Api;
+use super::fence::guarded;
 use super::held::Held;
 use super::span::PySpan;
 use super::values;
@@ -362,11 +363,13 @@ impl PyRoute {
         self.counts.with(py, |counts| counts.add(ENDED + usize::from(sampled)));
     }
 
-    pub fn started(&self, span: &Bound<'_, PySpan>, context: Option<&Bound<'_, PyAny>>) {
-        let py = span.py();
-        for start in self.copy(py, |ways| &ways.starts) {
-            fenced(py, start.bind(py).call1((span, context)));
-        }
+    pub fn started(
+        &self,
+        span: &Bound<'_, PySpan>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let starts = self.copy(span.py(), |ways| &ways.starts);
+        call_all(span.py(), starts, |start| start.call1((span, context)))
     }
 
     /// Whether anybody is told before a span ends.
@@ -374,32 +377,24 @@ impl PyRoute {
         self.ways.with(py, |ways| !ways.endings.is_empty()).unwrap_or(false)
     }
 
-    pub fn ending(&self, span: &Bound<'_, PySpan>) {
-        let py = span.py();
-        for ending in self.copy(py, |ways| &ways.endings) {
-            fenced(py, ending.bind(py).call1((span,)));
-        }
+    pub fn ending(&self, span: &Bound<'_, PySpan>) -> PyResult<()> {
+        let endings = self.copy(span.py(), |ways| &ways.endings);
+        call_all(span.py(), endings, |ending| ending.call1((span,)))
     }
 
-    pub fn ended(&self, span: &Bound<'_, PySpan>) {
+    pub fn ended(&self, span: &Bound<'_, PySpan>) -> PyResult<()> {
         let py = span.py();
         let ends = self.copy(py, |ways| &ways.ends);
-        let view = (!ends.is_empty()).then(|| Api::help(py, "view", (span,)));
-        let view = match view {
-            Some(Ok(view)) => Some(view),
-            Some(Err(error)) => {
-                error.write_unraisable(py, None);
-                None
-            }
-            None => None,
+        let view = match ends.is_empty() {
+            true => None,
+            false => guarded(py, "the view of a span", || Api::help(py, "view", (span,)))?,
         };
-        if let Some(view) = &view {
-            for end in ends {
-                fenced(py, end.bind(py).call1((view,)));
-            }
-        }
+        let mut raised = match &view {
+            Some(view) => call_all(py, ends, |end| end.call1((view,))),
+            None => Ok(()),
+        };
         if !span.get().is_sampled() {
-            return;
+            return raised;
         }
         let queues = |ways: &mut Ways| -> Vec<_> {
             ways.queues.iter().map(|queue| queue.clone_ref(py)).collect()
@@ -407,21 +402,29 @@ impl PyRoute {
         for queue in self.ways.with(py, queues).unwrap_or_default() {
             let queue = queue.bind(py).get();
             match &view {
-                Some(view) => fenced(py, queue.add(py, view).map(|()| py.None().into_bound(py))),
+                Some(view) => {
+                    let added = guarded(py, "the encoding of a span", || queue.add(py, view));
+                    raised = raised.and(added.map(drop));
+                }
                 None => PySpan::hand_over(span, queue),
             }
         }
+        raised
     }
 }
 
-/// What goes wrong in a processor stays out of the program, and is said.
-fn fenced(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
-    if let Err(error) = result {
-        let value = error.clone_ref(py).into_value(py);
-        if let Err(other) = Api::help(py, "processor_failed", (value,)) {
-            other.write_unraisable(py, None);
-        }
+/// Call methods of processors, each whatever the others raise.
+fn call_all<'py>(
+    py: Python<'py>,
+    methods: Vec<Py<PyAny>>,
+    call: impl Fn(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let mut raised = Ok(());
+    for method in methods {
+        let called = guarded(py, "a span processor", || call(method.bind(py)));
+        raised = raised.and(called.map(drop));
     }
+    raised
 }
 
 #[pymethods]

@@ -12,6 +12,7 @@ use super::super::clock;
 use super::super::scope::Scope;
 use super::super::span::{Frame, Ids, Parts, put_event, put_link};
 use super::api::{Api, Place, state_text};
+use super::fence::guarded;
 use super::held::Held;
 use super::queue::{Offer, PyQueue, PyRoute, PyScope};
 use super::tracer::kind_number;
@@ -254,6 +255,10 @@ impl PySpan {
     }
 
     pub fn finish(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        guarded(slf.py(), "the end of a span", || Self::end_now(slf, time)).map(drop)
+    }
+
+    fn end_now(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let span = slf.get();
         let time = nanoseconds(time);
@@ -273,10 +278,15 @@ impl PySpan {
             return Ok(());
         }
         route.count_end(py, span.is_sampled());
-        route.ending(slf);
+        let raised = route.ending(slf);
         span.state.with(py, |state| state.closed = true);
-        route.ended(slf);
-        Ok(())
+        raised.and(route.ended(slf))
+    }
+
+    /// Work on the span for the program, which sees nothing of what goes wrong.
+    #[inline]
+    fn guard(py: Python<'_>, what: &str, work: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+        guarded(py, what, work).map(drop)
     }
 
     /// Put an ended span into a queue: its bytes, or itself.
@@ -293,6 +303,18 @@ impl PySpan {
             pushed.unwrap_or(Offer::Dropped)
         });
     }
+}
+
+/// Note the exception that leaves the block of a span, for the program's sake quietly.
+pub fn note_exception(
+    span: &Bound<'_, PyAny>,
+    exception: &Bound<'_, PyAny>,
+    (record, set_status): (bool, bool),
+    escaped: bool,
+) -> PyResult<()> {
+    let arguments = (span, exception, record, set_status, escaped);
+    let note = || Api::help(span.py(), "note_exception", arguments);
+    guarded(span.py(), "the exception of a span", note).map(drop)
 }
 
 #[cold]
@@ -359,8 +381,7 @@ impl PySpan {
             }
         };
         if slf.get().state.with(py, begin) == Some(true) {
-            slf.get().route.bind(py).get().started(slf, parent_context);
-            return Ok(());
+            return slf.get().route.bind(py).get().started(slf, parent_context);
         }
         Api::help(py, "started_twice", ()).map(drop)
     }
@@ -379,22 +400,33 @@ impl PySpan {
         self.state.with(py, |state| !state.closed).unwrap_or(false)
     }
 
-    fn set_attribute(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) {
+    fn set_attribute(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let limits = self.limits.span;
-        visit_one(key, value, limits.length, |given| {
-            self.change(py, "set_attribute", |state| {
-                values::set(&mut state.parts.attributes, 9, limits, given);
+        Self::guard(py, "set_attribute", || {
+            visit_one(key, value, limits.length, |given| {
+                self.change(py, "set_attribute", |state| {
+                    values::set(&mut state.parts.attributes, 9, limits, given);
+                });
             });
-        });
+            Ok(())
+        })
     }
 
-    fn set_attributes(&self, py: Python<'_>, attributes: &Bound<'_, PyAny>) {
+    fn set_attributes(&self, py: Python<'_>, attributes: &Bound<'_, PyAny>) -> PyResult<()> {
         let limits = self.limits.span;
-        visit(attributes, limits.length, &mut |given| {
-            self.change(py, "set_attributes", |state| {
-                values::set(&mut state.parts.attributes, 9, limits, given);
+        Self::guard(py, "set_attributes", || {
+            visit(attributes, limits.length, &mut |given| {
+                self.change(py, "set_attributes", |state| {
+                    values::set(&mut state.parts.attributes, 9, limits, given);
+                });
             });
-        });
+            Ok(())
+        })
     }
 
     #[pyo3(signature = (name, attributes=None, timestamp=None))]
@@ -405,18 +437,20 @@ impl PySpan {
         attributes: Option<&Bound<'_, PyAny>>,
         timestamp: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let time = nanoseconds(timestamp);
-        let name = text(name)?;
-        read_attributes(attributes, 3, self.limits.event, |attributes| {
-            with_text(&name, |name| {
-                self.change(py, "add_event", |state| {
-                    state.parts.events.push(self.limits.events, |out| {
-                        put_event(out, name, time, attributes);
+        Self::guard(py, "add_event", || {
+            let time = nanoseconds(timestamp);
+            let name = text(name)?;
+            read_attributes(attributes, 3, self.limits.event, |attributes| {
+                with_text(&name, |name| {
+                    self.change(py, "add_event", |state| {
+                        state.parts.events.push(self.limits.events, |out| {
+                            put_event(out, name, time, attributes);
+                        });
                     });
                 });
             });
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     #[pyo3(signature = (context, attributes=None))]
@@ -426,23 +460,28 @@ impl PySpan {
         context: &Bound<'_, PyAny>,
         attributes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(place) = link_place(context, attributes)? else { return Ok(()) };
-        let trace_state = state_text(py, place.state.as_ref());
-        read_attributes(attributes, 4, self.limits.link, |attributes| {
-            self.change(py, "add_link", |state| {
-                state.parts.links.push(self.limits.links, |out| {
-                    put_link(out, place.ids, &trace_state, attributes);
+        Self::guard(py, "add_link", || {
+            let Some(place) = link_place(context, attributes)? else { return Ok(()) };
+            let trace_state = state_text(py, place.state.as_ref());
+            read_attributes(attributes, 4, self.limits.link, |attributes| {
+                self.change(py, "add_link", |state| {
+                    state.parts.links.push(self.limits.links, |out| {
+                        put_link(out, place.ids, &trace_state, attributes);
+                    });
                 });
             });
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn update_name(&self, py: Python<'_>, name: Py<PyAny>) {
-        let mut old = None;
-        self.change(py, "update_name", |state| {
-            old = Some(std::mem::replace(&mut state.name, name));
-        });
+    fn update_name(&self, py: Python<'_>, name: Py<PyAny>) -> PyResult<()> {
+        Self::guard(py, "update_name", || {
+            let mut old = None;
+            self.change(py, "update_name", |state| {
+                old = Some(std::mem::replace(&mut state.name, name));
+            });
+            Ok(())
+        })
     }
 
     #[pyo3(signature = (status, description=None))]
@@ -452,15 +491,18 @@ impl PySpan {
         status: &Bound<'_, PyAny>,
         description: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let found = Api::help(py, "status", (status, description))?;
-        let Ok((code, message)) = found.extract::<(u8, Option<String>)>() else { return Ok(()) };
-        self.change(py, "set_status", |state| {
-            if state.parts.status != 1 && code != 0 {
-                state.parts.status = code;
-                state.parts.message = message;
+        Self::guard(py, "set_status", || {
+            let found = Api::help(py, "status", (status, description))?;
+            if let Ok((code, message)) = found.extract::<(u8, Option<String>)>() {
+                self.change(py, "set_status", |state| {
+                    if state.parts.status != 1 && code != 0 {
+                        state.parts.status = code;
+                        state.parts.message = message;
+                    }
+                });
             }
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     #[pyo3(signature = (exception, attributes=None, timestamp=None, escaped=false))]
@@ -471,8 +513,11 @@ impl PySpan {
         timestamp: Option<&Bound<'_, PyAny>>,
         escaped: bool,
     ) -> PyResult<()> {
-        let arguments = (slf, exception, attributes, timestamp, escaped);
-        Api::help(slf.py(), "record_exception", arguments).map(drop)
+        let py = slf.py();
+        Self::guard(py, "record_exception", || {
+            let arguments = (slf, exception, attributes, timestamp, escaped);
+            Api::help(py, "record_exception", arguments).map(drop)
+        })
     }
 
     #[pyo3(signature = (end_time=None))]
@@ -494,7 +539,7 @@ impl PySpan {
         if !exception.is_none() {
             let span = slf.get();
             let rules = (span.record_exception, span.set_status_on_exception);
-            Api::help(slf.py(), "note_exception", (slf, exception, rules.0, rules.1, true))?;
+            note_exception(slf, exception, rules, true)?;
         }
         Self::finish(slf, None)?;
         Ok(false)
@@ -602,7 +647,7 @@ impl PySpan {
         let mut reader = Reader::new(&bytes);
         while let Ok(Some(field)) = reader.field() {
             let Value::Bytes(link) = field.value else { continue };
-            let mut ids = Ids { trace: 0, span: 0, flags: 0, remote: false };
+            let mut ids = Ids::NONE;
             let (mut header, mut lost) = (String::new(), 0);
             let mut parts = Reader::new(link);
             while let Ok(Some(part)) = parts.field() {

@@ -11,6 +11,7 @@ use super::super::scope::Scope;
 use super::super::span::{Ids, put_link};
 use super::api::{Api, Place, state_text};
 use super::current::PyCurrent;
+use super::fence::guarded;
 use super::held::Held;
 use super::queue::{PyRoute, PyScope};
 use super::span::{Birth, PySpan, SpanLimits, link_place, nanoseconds, new_parts, read_attributes};
@@ -126,12 +127,25 @@ impl PyTracer {
         current: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        match guarded(py, "the start of a span", || Self::begin_now(slf, start, current))? {
+            Some(span) => Ok(span),
+            None => Ok(PyUnsampled::create(py, Ids::NONE, None)?.into_any()),
+        }
+    }
+
+    fn begin_now<'py>(
+        slf: &Bound<'py, Self>,
+        start: &Start<'_, 'py>,
+        current: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
         super::settle(py);
         let api = Api::get(py)?;
-        let found = match start.context.or(current) {
-            Some(context) => api.parent(py, context)?,
-            None => api.parent(py, &api.current(py)?)?,
-        };
+        let found = guarded(py, "the parent of a span", || match start.context.or(current) {
+            Some(context) => api.parent(py, context),
+            None => api.parent(py, &api.current(py)?),
+        })?
+        .flatten();
         let setup = &slf.get().0;
         let generator = setup
             .with(py, |setup| {
@@ -146,35 +160,41 @@ impl PyTracer {
             });
             let context = match context {
                 Some(context) => context?,
-                None => {
-                    api.span_context(py, Ids { trace: 0, span: 0, flags: 0, remote: false }, None)?
-                }
+                None => api.span_context(py, Ids::NONE, None)?,
             };
             return api.non_recording.bind(py).call1((context,));
         };
         let parent = found.filter(|place| place.ids.is_valid());
-        let (trace, span, random) = new_ids(py, generator.as_ref(), parent.as_ref())?;
+        let parent_ref = parent.as_ref();
+        let given = match &generator {
+            Some(one) => {
+                guarded(py, "an id generator", || given_ids(py, one.bind(py), parent_ref))?
+            }
+            None => None,
+        };
+        let (trace, span, random) = given.unwrap_or_else(|| own_ids(py, parent_ref));
         let above = parent.as_ref().map(|parent| parent.ids);
         let choice = setup
             .with(py, |setup| setup.as_ref().map(|setup| setup.sampler.choose(py, above)))
             .flatten()
             .unwrap_or(Choice::Made(false));
+        let inherited = parent_ref.and_then(|parent| parent.state.as_ref());
+        let decided = |sampled| {
+            let state = inherited.map(|state| state.clone_ref(py));
+            (sampled, sampled, state, start.attributes.cloned())
+        };
         let (sampled, recording, state, given) = match choice {
-            Choice::Made(sampled) => {
-                let state = parent.as_ref().and_then(|parent| parent.state.as_ref());
-                (
-                    sampled,
-                    sampled,
-                    state.map(|state| state.clone_ref(py)),
-                    start.attributes.cloned(),
-                )
-            }
+            Choice::Made(sampled) => decided(sampled),
             Choice::Ratio(threshold, root) => {
-                let above = parent.as_ref().and_then(|parent| parent.state.as_ref());
-                let (sampled, state) = ratio(py, threshold, root, trace, random, above)?;
+                let (sampled, state) = ratio(py, threshold, root, trace, random, inherited)?;
                 (sampled, sampled, state, start.attributes.cloned())
             }
-            Choice::Ask(sampler) => ask(py, &sampler, trace, start)?,
+            Choice::Ask(sampler) => {
+                // Where a sampler fails the parent decides.
+                let sampled = above.is_some_and(|above| above.flags & SAMPLED != 0);
+                guarded(py, "a sampler", || ask(py, &sampler, trace, start))?
+                    .unwrap_or_else(|| decided(sampled))
+            }
         };
         let result = usize::from(recording) + usize::from(sampled);
         let origin = above.map_or(0, |above| 1 + usize::from(above.remote));
@@ -203,7 +223,8 @@ impl PyTracer {
             values::update(&mut parts.attributes, 9, drawn.limits.span, attributes);
         }
         if let Some(links) = start.links {
-            put_links(links, drawn.limits, &mut parts.links)?;
+            let links = || put_links(links, drawn.limits, &mut parts.links);
+            guarded(py, "the links of a span", links)?;
         }
         let birth = Birth {
             ids,
@@ -221,26 +242,32 @@ impl PyTracer {
             parts,
         };
         let span = PySpan::create(py, birth)?;
-        drawn.route.get().started(&span, start.context);
+        drawn.route.get().started(&span, start.context)?;
         Ok(span.into_any())
     }
 }
 
-fn new_ids(
-    py: Python<'_>,
-    generator: Option<&Py<PyAny>>,
+/// Whether the trace id of a span is random, when that of a new trace is so.
+fn is_random(parent: Option<&Place>, own: bool) -> bool {
+    parent.map_or(own, |parent| parent.ids.flags & RANDOM != 0)
+}
+
+/// The ids of a span, made here.
+fn own_ids(py: Python<'_>, parent: Option<&Place>) -> (u128, u64, bool) {
+    let made = IDS.with(py, |ids| {
+        let trace = parent.map_or_else(|| ids.trace_id(), |parent| parent.ids.trace);
+        (trace, ids.span_id())
+    });
+    let (trace, span) = made.unwrap_or((1, 1));
+    (trace, span, is_random(parent, true))
+}
+
+/// The same, made by a generator written in Python.
+fn given_ids<'py>(
+    py: Python<'py>,
+    generator: &Bound<'py, PyAny>,
     parent: Option<&Place>,
 ) -> PyResult<(u128, u64, bool)> {
-    let random = |own: bool| parent.map_or(own, |parent| parent.ids.flags & RANDOM != 0);
-    let Some(generator) = generator else {
-        let made = IDS.with(py, |ids| {
-            let trace = parent.map_or_else(|| ids.trace_id(), |parent| parent.ids.trace);
-            (trace, ids.span_id())
-        });
-        let (trace, span) = made.unwrap_or((1, 1));
-        return Ok((trace, span, random(true)));
-    };
-    let generator = generator.bind(py);
     let trace = match parent {
         Some(parent) => parent.ids.trace,
         None => generator.call_method0(intern!(py, "generate_trace_id"))?.extract()?,
@@ -254,7 +281,7 @@ fn new_ids(
             .and_then(|says| says.is_truthy())
             .unwrap_or(false),
     };
-    Ok((trace, span, random(own)))
+    Ok((trace, span, is_random(parent, own)))
 }
 
 /// Decide for a share of the traces: whether it is sampled, and its trace state.

@@ -12,6 +12,22 @@ use crate::wire::proto::{Reader, Value, put_bytes_field};
 /// Nesting that is followed; what lies deeper becomes null.
 const MAX_DEPTH: usize = 32;
 
+/// How what lies inside a value is written.
+#[derive(Clone, Copy)]
+struct Inside {
+    /// Characters of text that are kept.
+    length: usize,
+    depth: usize,
+    /// Whether empty keys of mappings are kept: in attributes they are none.
+    empty_keys: bool,
+}
+
+impl Inside {
+    fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+}
+
 /// Call `put` with the value as it goes on the wire, and return what it returns.
 ///
 /// Text, numbers, bytes, booleans and None keep their kind, subclasses included. Sequences and
@@ -35,7 +51,23 @@ pub fn with_value<R>(value: &Bound<'_, PyAny>, length: usize, put: impl FnOnce(A
     if value.is_none() {
         return put(Any::Null);
     }
-    with_other(value, length, put)
+    with_other(value, Inside { length, depth: 0, empty_keys: false }, put)
+}
+
+/// The body of a log record, which may be a mapping with empty keys, too.
+pub fn with_body<R>(value: &Bound<'_, PyAny>, put: impl FnOnce(Any<'_>) -> R) -> R {
+    match is_scalar(value) {
+        true => with_value(value, usize::MAX, put),
+        false => with_other(value, Inside { length: usize::MAX, depth: 0, empty_keys: true }, put),
+    }
+}
+
+fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<PyBytes>()
 }
 
 #[inline]
@@ -80,16 +112,16 @@ fn replaced(text: &Bound<'_, PyString>) -> String {
 }
 
 #[cold]
-fn with_other<R>(value: &Bound<'_, PyAny>, length: usize, put: impl FnOnce(Any<'_>) -> R) -> R {
+fn with_other<R>(value: &Bound<'_, PyAny>, inside: Inside, put: impl FnOnce(Any<'_>) -> R) -> R {
     if let Ok(bytes) = value.cast::<PyBytes>() {
-        return put(Any::Bytes(bytes.as_bytes()).cut(length));
+        return put(Any::Bytes(bytes.as_bytes()).cut(inside.length));
     }
     let mut nested = Vec::new();
-    match put_nested(&mut nested, value, length, 0) {
+    match put_nested(&mut nested, value, inside) {
         Nested::Array => put(Any::Array(&nested)),
         Nested::Map => put(Any::Map(&nested)),
         Nested::No => match text_of(value) {
-            Some(text) => put(Any::Str(&text).cut(length)),
+            Some(text) => put(Any::Str(&text).cut(inside.length)),
             None => put(Any::Null),
         },
     }
@@ -102,9 +134,9 @@ enum Nested {
 }
 
 /// Write the fields of an ArrayValue or KeyValueList, if the value is one.
-fn put_nested(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, length: usize, depth: usize) -> Nested {
+fn put_nested(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, inside: Inside) -> Nested {
     if let Ok(map) = value.cast::<PyDict>() {
-        each(map, |key, value| put_entry(out, key, value, length, depth));
+        each(map, |key, value| put_entry(out, key, value, inside));
         return Nested::Map;
     }
     let is_list = value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>();
@@ -112,7 +144,7 @@ fn put_nested(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, length: usize, depth:
         let Ok(items) = value.try_iter() else { return Nested::Array };
         // A list that grows while it is read ends when the next item cannot be had.
         for item in items.map_while(Result::ok) {
-            put_element(out, &item, length, depth);
+            put_element(out, &item, inside);
         }
         return Nested::Array;
     }
@@ -120,7 +152,7 @@ fn put_nested(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, length: usize, depth:
         let items = value.call_method0("items").and_then(|items| items.try_iter());
         for item in items.into_iter().flatten().map_while(Result::ok) {
             if let Ok((key, value)) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
-                put_entry(out, &key, &value, length, depth);
+                put_entry(out, &key, &value, inside);
             }
         }
         return Nested::Map;
@@ -129,44 +161,32 @@ fn put_nested(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, length: usize, depth:
 }
 
 /// The value inside another one; deeper than `MAX_DEPTH` it is null.
-fn with_inner(value: &Bound<'_, PyAny>, length: usize, depth: usize, put: impl FnOnce(Any<'_>)) {
-    let scalar = value.is_none()
-        || value.is_instance_of::<PyString>()
-        || value.is_instance_of::<PyInt>()
-        || value.is_instance_of::<PyFloat>()
-        || value.is_instance_of::<PyBytes>();
-    if scalar {
-        return with_value(value, length, put);
+fn with_inner(value: &Bound<'_, PyAny>, inside: Inside, put: impl FnOnce(Any<'_>)) {
+    if is_scalar(value) {
+        return with_value(value, inside.length, put);
     }
-    if depth >= MAX_DEPTH {
+    if inside.depth >= MAX_DEPTH {
         return put(Any::Null);
     }
-    let mut nested = Vec::new();
-    match put_nested(&mut nested, value, length, depth + 1) {
-        Nested::Array => put(Any::Array(&nested)),
-        Nested::Map => put(Any::Map(&nested)),
-        Nested::No => with_value(value, length, put),
-    }
+    with_other(value, inside.deeper(), put);
 }
 
-fn put_element(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, length: usize, depth: usize) {
-    with_inner(value, length, depth, |any| {
+fn put_element(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, inside: Inside) {
+    with_inner(value, inside, |any| {
         let mut body = Vec::with_capacity(any.len());
         any.put(&mut body);
         put_bytes_field(out, 1, &body);
     });
 }
 
-fn put_entry(
-    out: &mut Vec<u8>,
-    key: &Bound<'_, PyAny>,
-    value: &Bound<'_, PyAny>,
-    length: usize,
-    depth: usize,
-) {
-    if let Some(key) = key_of(key) {
+fn put_entry(out: &mut Vec<u8>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, inside: Inside) {
+    let found = match inside.empty_keys {
+        true => any_key(key),
+        false => key_of(key),
+    };
+    if let Some(key) = found {
         with_text(&key, |key| {
-            with_inner(value, length, depth, |any| {
+            with_inner(value, inside, |any| {
                 put_key_value(out, 1, key, any);
             });
         });
@@ -208,22 +228,30 @@ fn other_key<'py>(key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
     if !key.is_truthy().unwrap_or(false) {
         return None;
     }
-    text_of(key).map(|text| PyString::new(key.py(), &text))
+    any_key(key)
+}
+
+/// The key as text, be it empty; None when there is no text to it.
+fn any_key<'py>(key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
+    match key.cast::<PyString>() {
+        Ok(text) => Some(text.clone()),
+        Err(_) => text_of(key).map(|text| PyString::new(key.py(), &text)),
+    }
+}
+
+/// `__str__` and `__repr__` of `object`.
+fn plain_looks(py: Python<'_>) -> PyResult<&'static (Py<PyAny>, Py<PyAny>)> {
+    static OBJECT: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    OBJECT.get_or_try_init(py, || {
+        let object = py.import("builtins")?.getattr("object")?;
+        Ok((object.getattr("__str__")?.unbind(), object.getattr("__repr__")?.unbind()))
+    })
 }
 
 /// `str()` of a value whose class says how it looks.
 fn text_of(value: &Bound<'_, PyAny>) -> Option<String> {
     let py = value.py();
-    static OBJECT: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-    let (plain_str, plain_repr) = OBJECT
-        .get_or_try_init(py, || {
-            let object = py.import("builtins")?.getattr("object")?;
-            Ok::<_, PyErr>((
-                object.getattr("__str__")?.unbind(),
-                object.getattr("__repr__")?.unbind(),
-            ))
-        })
-        .ok()?;
+    let (plain_str, plain_repr) = plain_looks(py).ok()?;
     let class = value.get_type();
     let same = |name: &str, plain: &Py<PyAny>| {
         class.getattr(name).is_ok_and(|found| found.is(plain.bind(py)))
@@ -234,13 +262,22 @@ fn text_of(value: &Bound<'_, PyAny>) -> Option<String> {
     value.str().ok().map(|text| with_text(&text, str::to_string))
 }
 
-fn is_abc(value: &Bound<'_, PyAny>, name: &str) -> bool {
+fn abc<'py>(py: Python<'py>, name: &str) -> PyResult<&'py Bound<'py, PyType>> {
     static SEQUENCE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static MAPPING: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let cell = if name == "Sequence" { &SEQUENCE } else { &MAPPING };
-    cell.import(value.py(), "collections.abc", name)
-        .and_then(|class| value.is_instance(class))
-        .unwrap_or(false)
+    cell.import(py, "collections.abc", name)
+}
+
+fn is_abc(value: &Bound<'_, PyAny>, name: &str) -> bool {
+    abc(value.py(), name).and_then(|class| value.is_instance(class)).unwrap_or(false)
+}
+
+/// Look up what is used of Python.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    plain_looks(py)?;
+    abc(py, "Sequence")?;
+    abc(py, "Mapping").map(drop)
 }
 
 /// One attribute of what a program passed: key and value, or None where no key can be had.

@@ -11,9 +11,9 @@ from typing import Any
 from opentelemetry import _logs as api
 from opentelemetry.context import get_value
 
+from heliograph.sdk._fence import exception_fields
 from heliograph.sdk._worker import EXPORTING
 from heliograph.sdk.logs._provider import Logger
-from heliograph.sdk.logs._records import exception_fields
 from heliograph.sdk.logs.correlation import FIELDS
 
 FLUSH = 2000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from heliograph._core import LogRoute
-from heliograph.sdk._concurrent import Concurrent, fenced
+from heliograph.sdk._concurrent import Concurrent
+from heliograph.sdk._fence import failed, fenced
 
 if TYPE_CHECKING:
     from opentelemetry._logs import SeverityNumber
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from heliograph.sdk.logs._records import ReadWriteLogRecord
     from heliograph.sdk.util.instrumentation import InstrumentationScope
-
-_log = logging.getLogger("heliograph.sdk.logs")
 
 
 class LogRecordProcessor:
@@ -81,8 +79,8 @@ class SynchronousMultiLogRecordProcessor(LogRecordProcessor):
         for processor in self._log_record_processors:
             try:
                 processor.on_emit(log_record)
-            except Exception:
-                _log.exception("a log record processor raised")
+            except Exception as error:
+                failed("a log record processor", error)
 
     def enabled(self, **about: Any) -> bool:
         return any(_is_enabled(one, about) for one in self._log_record_processors)
@@ -128,8 +126,12 @@ class ConcurrentMultiLogRecordProcessor(Concurrent, LogRecordProcessor):
 
 
 def _is_enabled(processor: Any, about: dict[str, Any]) -> bool:
-    enabled = getattr(processor, "enabled", None)
-    return enabled is None or bool(enabled(**about))
+    try:
+        enabled = getattr(processor, "enabled", None)
+        return enabled is None or bool(enabled(**about))
+    except Exception as error:
+        failed("a log record processor", error)
+        return True
 
 
 def _is_plain(processor: Any) -> bool:

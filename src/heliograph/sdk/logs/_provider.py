@@ -15,6 +15,7 @@ from heliograph._core import LogRecorder, LogRoute, Scope
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._children import in_children
 from heliograph.sdk._exit import forget, heed
+from heliograph.sdk._fence import failed, fenced
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.logs._processors import LogRecordProcessor, SynchronousMultiLogRecordProcessor
@@ -136,14 +137,18 @@ class Logger(api.Logger):
         event_name: str | None = None,
     ) -> bool:
         """Return whether a record like this would go anywhere."""
-        return self._takes(severity_number, context) and bool(
-            self._multi_log_record_processor.enabled(
-                context=context,
-                instrumentation_scope=self._instrumentation_scope,
-                severity_number=severity_number,
-                event_name=event_name,
+        try:
+            return self._takes(severity_number, context) and bool(
+                self._multi_log_record_processor.enabled(
+                    context=context,
+                    instrumentation_scope=self._instrumentation_scope,
+                    severity_number=severity_number,
+                    event_name=event_name,
+                )
             )
-        )
+        except Exception as error:
+            failed("Logger.enabled", error)
+            return True
 
     def emit(
         self,
@@ -160,38 +165,42 @@ class Logger(api.Logger):
         exception: BaseException | None = None,
     ) -> None:
         """Emit a record, whole or in parts. An exception becomes attributes."""
-        if record is not None:
-            inner: Any = getattr(record, "log_record", record)
-            if self._takes(inner.severity_number, getattr(inner, "context", None)):
+        try:
+            if record is not None:
                 self._emit_record(record)
-            return
-        if not self._takes(severity_number, context):
-            return
-        attributes = with_exception(attributes, exception)
-        if not self.recorder.emit(
-            timestamp,
-            observed_timestamp,
-            context,
-            severity_number,
-            severity_text,
-            body,
-            attributes,
-            event_name,
-        ):
-            made = api.LogRecord(
-                timestamp=timestamp,
-                observed_timestamp=observed_timestamp,
-                context=context,
-                severity_number=severity_number,
-                severity_text=severity_text,
-                body=body,
-                attributes=attributes,
-                event_name=event_name,
-                exception=exception,
-            )
-            self._tell(made)
+                return
+            if not self._takes(severity_number, context):
+                return
+            attributes = with_exception(attributes, exception)
+            if not self.recorder.emit(
+                timestamp,
+                observed_timestamp,
+                context,
+                severity_number,
+                severity_text,
+                body,
+                attributes,
+                event_name,
+            ):
+                made = api.LogRecord(
+                    timestamp=timestamp,
+                    observed_timestamp=observed_timestamp,
+                    context=context,
+                    severity_number=severity_number,
+                    severity_text=severity_text,
+                    body=body,
+                    attributes=attributes,
+                    event_name=event_name,
+                    exception=exception,
+                )
+                self._tell(made)
+        except Exception as error:
+            failed("Logger.emit", error)
 
     def _emit_record(self, record: LogRecord | ReadWriteLogRecord) -> None:
+        about: Any = getattr(record, "log_record", record)
+        if not self._takes(about.severity_number, getattr(about, "context", None)):
+            return
         if hasattr(record, "log_record"):
             self._route.count()
             inner = record.log_record
@@ -322,11 +331,11 @@ class LoggerProvider(api.LoggerProvider):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send what the processors hold; return whether all of it was sent within the time."""
-        return bool(self._multi_log_record_processor.force_flush(timeout_millis))
+        return bool(fenced(self._multi_log_record_processor.force_flush, timeout_millis))
 
     def shutdown(self) -> None:
         """Flush and end the processors and their exporters."""
-        self._multi_log_record_processor.shutdown()
+        fenced(self._multi_log_record_processor.shutdown)
         forget(self)
 
     def _parts(self) -> list[Any]:

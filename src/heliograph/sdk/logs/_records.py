@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.trace import format_span_id, format_trace_id
 
+from heliograph.sdk._fence import bounded, exception_fields
 from heliograph.sdk.logs._limits import LogRecordLimits
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.util import ns_to_iso_str
@@ -112,15 +112,15 @@ def _bounded(given: Mapping[str, Any], limits: LogRecordLimits) -> BoundedAttrib
     """Keep the first attributes, up to the limit; `BoundedAttributes` alone keeps the last."""
     most = limits.max_log_record_attributes
     kept = dict(islice(given.items(), most))
-    bounded = BoundedAttributes(
+    held = bounded(
+        kept,
         maxlen=most,
-        attributes=kept,
         immutable=False,
         max_value_len=limits.max_log_record_attribute_length,
         extended_attributes=True,
     )
-    bounded.dropped += len(given) - len(kept) + getattr(given, "dropped", 0)
-    return bounded
+    held.dropped += len(given) - len(kept) + getattr(given, "dropped", 0)
+    return held
 
 
 def readable(record: ReadWriteLogRecord, *, copied: bool = False) -> ReadableLogRecord:
@@ -135,22 +135,6 @@ def readable(record: ReadWriteLogRecord, *, copied: bool = False) -> ReadableLog
         record.instrumentation_scope,
         record.limits,
     )
-
-
-def exception_fields(exception: BaseException) -> dict[str, Any]:
-    """Return the attributes that tell of an exception.
-
-    Spec: Semantic Conventions, Exceptions in logs.
-    """
-    kind = type(exception)
-    is_builtin = kind.__module__ in {"builtins", None, ""}
-    return {
-        "exception.type": kind.__qualname__
-        if is_builtin
-        else f"{kind.__module__}.{kind.__qualname__}",
-        "exception.message": str(exception),
-        "exception.stacktrace": "".join(traceback.format_exception(exception)),
-    }
 
 
 def with_exception(attributes: Any, exception: BaseException | None) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.trace import Status, StatusCode
 
 from heliograph._core import CurrentSpan
+from heliograph.sdk._fence import exception_fields, message_of
+from heliograph.sdk._fence import failed as failed  # the core calls it
 from heliograph.sdk.trace._readable import SpanView
 from heliograph.sdk.trace.sampling import (
     Decision,
@@ -67,11 +68,6 @@ def started_twice() -> None:
     _log.warning("start was called on a span that has started")
 
 
-def processor_failed(error: BaseException) -> None:
-    """Say that a span processor raised."""
-    _log.error("a span processor raised", exc_info=error)
-
-
 def status(given: Any, description: str | None) -> tuple[int, str | None] | None:
     """Return the code as OTLP numbers it and the message; None for what is no status."""
     if isinstance(given, StatusCode):
@@ -94,15 +90,7 @@ def record_exception(
 
     Spec: Semantic Conventions, Exceptions on Spans.
     """
-    kind = type(exception)
-    module = kind.__module__
-    is_plain = not module or module == "builtins"
-    found = {
-        "exception.type": kind.__qualname__ if is_plain else f"{module}.{kind.__qualname__}",
-        "exception.message": str(exception),
-        "exception.stacktrace": "".join(traceback.format_exception(exception)),
-        "exception.escaped": str(escaped),
-    }
+    found = exception_fields(exception) | {"exception.escaped": str(escaped)}
     span.add_event("exception", found | dict(attributes or {}), timestamp)
 
 
@@ -115,7 +103,9 @@ def note_exception(
     if record:
         span.record_exception(exception, escaped=escaped)
     if set_status:
-        span.set_status(Status(StatusCode.ERROR, f"{type(exception).__name__}: {exception}"))
+        span.set_status(
+            Status(StatusCode.ERROR, f"{type(exception).__name__}: {message_of(exception)}")
+        )
 
 
 def decorate(current: CurrentSpan, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from heliograph._core import ExportQueue, Route
-from heliograph.sdk._concurrent import Concurrent, fenced
+from heliograph.sdk._concurrent import Concurrent
+from heliograph.sdk._fence import fenced
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -16,6 +16,7 @@ from heliograph._core import Tracer as NativeTracer
 from heliograph.sdk import _variables as variables
 from heliograph.sdk._children import in_children
 from heliograph.sdk._exit import forget, heed
+from heliograph.sdk._fence import fenced
 from heliograph.sdk._self_metrics import Reading, observe
 from heliograph.sdk.resources import Resource
 from heliograph.sdk.resources._gather import process_dependent
@@ -313,11 +314,11 @@ class TracerProvider(api.TracerProvider):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Send what the processors hold; return whether all of it was sent within the time."""
-        return bool(self._active_span_processor.force_flush(timeout_millis))
+        return bool(fenced(self._active_span_processor.force_flush, timeout_millis))
 
     def shutdown(self) -> None:
         """Flush and end the processors and their exporters."""
-        self._active_span_processor.shutdown()
+        fenced(self._active_span_processor.shutdown)
         forget(self)
 
     def _parts(self) -> list[Any]:

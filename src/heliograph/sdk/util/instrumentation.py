@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.attributes import BoundedAttributes
+from heliograph.sdk._fence import bounded
 
 if TYPE_CHECKING:
+    from opentelemetry.attributes import BoundedAttributes
     from opentelemetry.util.types import Attributes
 
 
@@ -26,10 +27,10 @@ class InstrumentationScope:
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> None:
-        self._name = name
-        self._version = version
-        self._schema_url = schema_url or ""
-        self._attributes = BoundedAttributes(attributes=attributes, immutable=True)
+        self._name = _text(name)
+        self._version = None if version is None else _text(version)
+        self._schema_url = _text(schema_url or "")
+        self._attributes = bounded(attributes or {}, immutable=True)
 
     @property
     def name(self) -> str:
@@ -79,6 +80,11 @@ class InstrumentationScope:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self._key()))})"
+
+
+def _text(given: Any) -> str:
+    """Return what a program gave in place of text as text."""
+    return given if isinstance(given, str) else str(given)
 
 
 class InstrumentationInfo:

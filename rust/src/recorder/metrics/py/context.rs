@@ -43,6 +43,11 @@ fn api(py: Python<'_>) -> PyResult<&'static Api> {
     })
 }
 
+/// Look up what is used of the API.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    api(py).map(drop)
+}
+
 /// The current context, unless one is given that is not empty.
 pub fn context_or_current<'py>(
     py: Python<'py>,

@@ -8,6 +8,8 @@ mod streams;
 
 use pyo3::prelude::*;
 
+pub use context::prepare;
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<measure::Adder>()?;
     module.add_class::<measure::Recorder>()?;
