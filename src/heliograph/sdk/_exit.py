@@ -18,12 +18,14 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
 from functools import partial
 from typing import Any, ClassVar
 
 from heliograph._core import fork_generation, prepare
+from heliograph.sdk._thread import Thread
 
 _log = logging.getLogger("heliograph.sdk")
 
@@ -48,6 +50,10 @@ class _State:
     watched: ClassVar[set[str]] = set()
     is_registered = False
     uwsgi: Any = None
+    main = threading.main_thread()
+    """That of the process which imported this."""
+    awaits = -1
+    """The process in which a thread waits for the end of another, by its forks."""
     generation = 0
     """The process that ends, by its forks."""
 
@@ -93,7 +99,7 @@ def patience() -> float:
 
 def heed_other_ends() -> None:
     """Leave also where a process ends without ``atexit``: children of multiprocessing and billiard,
-    Celery's pool, and some modes of uWSGI.
+    Celery's pool, some modes of uWSGI, and children of a fork in another thread than the main one.
 
     Called by whoever holds something, as a child forgets what it inherited of this.
     """
@@ -107,6 +113,11 @@ def heed_other_ends() -> None:
         if package not in _State.watched:
             _State.watched.add(package)
             util.register_after_fork(_State, partial(_inherited, util))
+    main = threading.main_thread()
+    if main is not _State.main and _State.awaits != fork_generation():
+        _State.awaits = fork_generation()
+        if not isinstance(main, threading._DummyThread):
+            Thread(_leave_after, "heliograph-exit", main).start()
     celery: Any = sys.modules.get("celery.signals")
     if celery is not None:
         celery.worker_process_shutdown.connect(_pool_process_ends, weak=False)
@@ -114,6 +125,17 @@ def heed_other_ends() -> None:
     before = getattr(uwsgi, "atexit", None)
     if uwsgi is not None and (before is None or before is not _State.uwsgi):
         uwsgi.atexit = _State.uwsgi = partial(_worker_ends, before)
+
+
+def _leave_after(main: threading.Thread) -> None:
+    """Leave when the thread that forked has returned, and those that it began, and end the process:
+    nobody else does, as long as a thread of ours runs."""
+    main.join()
+    ours = threading.current_thread()
+    while others := [one for one in threading.enumerate() if one is not ours and not one.daemon]:
+        others[0].join()
+    leave()
+    os._exit(0)
 
 
 def _inherited(util: Any, _state: object) -> None:
