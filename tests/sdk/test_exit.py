@@ -10,7 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from exporters.backends import GrpcBackend
-from life.programs import PROVIDERS, WORK
+from life.programs import PROVIDERS, WORK, counts
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from sdk.programs import run
 
@@ -29,6 +32,13 @@ ENDS = {
         -signal.SIGTERM,
     ),
 }
+
+
+@pytest.fixture
+def backend() -> Iterator[GrpcBackend]:
+    backend = GrpcBackend()
+    yield backend
+    backend.stop()
 
 
 @contextmanager
@@ -85,3 +95,54 @@ def test_the_bound_can_be_set(end: str) -> None:
         )
         assert time.monotonic() - began > 19
     assert ended.stderr == ""
+
+
+def metric_names(backend: GrpcBackend) -> set[str]:
+    return {
+        metric.name
+        for one in backend.received
+        if METRICS in one.path
+        for resource in ExportMetricsServiceRequest.FromString(one.body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+SPANS, METRICS, LOGS = "TraceService", "MetricsService", "LogsService"
+AWAY = """
+import atexit
+duration = metrics.get_meter("program").create_histogram("duration")
+
+@atexit.register
+def end():
+    with tracer.start_as_current_span("the last one"):
+        duration.record(1)
+        logger.emit(body="the last one")
+work("one")
+"""
+
+
+@pytest.mark.parametrize("endpoint", [dead, black_hole])
+@pytest.mark.parametrize("lost", [SPANS, METRICS, LOGS])
+def test_what_can_arrive_at_an_exit_does(
+    lost: str, endpoint: Callable[[], AbstractContextManager[int]], backend: GrpcBackend
+) -> None:
+    """Also what is recorded by the last functions of a program, whose order is the other way."""
+    setup = SETUP
+    for service, exporter in ((SPANS, "Span"), (METRICS, "Metric"), (LOGS, "Log")):
+        if service == lost:
+            setup = setup.replace(f"OTLP{exporter}Exporter(to)", f"OTLP{exporter}Exporter(away)")
+    with endpoint() as port:
+        setup = setup.replace("import os\n", f'import os\naway = "http://127.0.0.1:{port}"\n', 1)
+        began = time.monotonic()
+        ended = run(AWAY, backend.port, setup=setup, **PATIENT)
+        assert time.monotonic() - began < LONG
+    assert f"127.0.0.1:{port}: " in ended.stderr
+    arrived = {one.path.split("/")[1].rpartition(".")[2] for one in backend.received}
+    assert arrived == {SPANS, METRICS, LOGS} - {lost}
+    spans, logs, calls = counts(backend.received, ["one", "the last one"])
+    assert spans == ([] if lost == SPANS else ["one", "the last one"])
+    assert logs == ([] if lost == LOGS else ["one", "the last one"])
+    assert calls == (0 if lost == METRICS else 1)
+    if lost != METRICS:
+        assert "duration" in metric_names(backend)
