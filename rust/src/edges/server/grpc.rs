@@ -1,6 +1,7 @@
 //! OTLP over gRPC: unary calls, framed by hand. tonic would decode before memory can be
 //! reserved, knows no snappy, and needs a generated service for what is one prefix.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::Door;
 use super::body::{BodyError, Incoming, Reader};
 use super::door::{Body, Encoding, Outcome};
-use super::h2::{Connection, unless_reset};
+use super::h2::{Connection, Stream, unless_reset};
 use crate::edges::compress::Coding;
 use crate::edges::status::{self, Code, Status};
 use crate::wire::{Context, Signal};
@@ -23,7 +24,7 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip,zstd,snappy");
 /// Serve one stream of a gRPC connection.
 pub async fn serve(
     door: Arc<Door>,
-    connection: Arc<Connection>,
+    stream: Stream,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
@@ -35,12 +36,12 @@ pub async fn serve(
         let _ = respond.send_response(response, true);
         return;
     }
-    let work = async {
-        match receive(&door, &connection, &parts, body).await {
+    let work = pin!(async {
+        match receive(&door, &stream, &parts, body).await {
             Ok((body, context)) => door.deliver(body, context).await,
             Err(status) => Outcome::Fail(status),
         }
-    };
+    });
     if let Some(outcome) = unless_reset(&mut respond, work).await {
         let _ = answer(&mut respond, outcome);
     }

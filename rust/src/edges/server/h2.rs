@@ -1,6 +1,8 @@
 //! An HTTP/2 connection: windows that grow with what is sent, keep-alive, age, and its streams.
 
 use std::future::Future;
+use std::ops::Deref;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use h2::{Ping, PingPong, RecvStream};
 use http::Request;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::io::{Activity, Watched};
+use super::io::{ActiveRequest, Activity, Watched};
 use super::{BRIEFLY, Door, Phase, Phases};
 use crate::edges::admission::{Reservation, admission};
 use crate::wire::Context;
@@ -79,23 +81,34 @@ impl Connection {
     }
 }
 
-/// One open stream.
-struct Open(Arc<Connection>);
+/// One open stream of a connection.
+pub struct Stream {
+    connection: Arc<Connection>,
+    _active: ActiveRequest,
+}
 
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.close();
+impl Deref for Stream {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
-/// Serve a connection until it ends; `serve` answers one stream.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.connection.close();
+    }
+}
+
+/// Serve a connection until it ends; `serve` answers one stream, and keeps it until it has.
 pub async fn run<F>(
     door: Arc<Door>,
     io: Watched,
     activity: Arc<Activity>,
     context: Arc<Context>,
     mut phases: Phases,
-    serve: impl Fn(Arc<Door>, Arc<Connection>, Request<RecvStream>, SendResponse<Bytes>) -> F,
+    serve: impl Fn(Arc<Door>, Stream, Request<RecvStream>, SendResponse<Bytes>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -122,21 +135,20 @@ pub async fn run<F>(
         care.linger = BRIEFLY;
         care.go_away(&mut h2);
     }
+    let mut look = pin!(sleep_until(care.next));
     loop {
-        let next = care.next;
+        if look.deadline() != care.next {
+            look.as_mut().reset(care.next);
+        }
         tokio::select! {
             biased;
             accepted = h2.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     connection.open();
                     grow(&mut h2, &connection, &mut windows);
-                    let open = Open(connection.clone());
-                    let active = activity.request();
-                    let answer = serve(door.clone(), connection.clone(), request, respond);
-                    tokio::spawn(async move {
-                        answer.await;
-                        drop((open, active));
-                    });
+                    let (connection, _active) = (connection.clone(), activity.request());
+                    let stream = Stream { connection, _active };
+                    tokio::spawn(serve(door.clone(), stream, request, respond));
                 }
                 Some(Err(_)) | None => return,
             },
@@ -155,7 +167,7 @@ pub async fn run<F>(
                 }
                 care.waiting = None;
             }
-            () = sleep_until(next) => if !care.tick(&mut h2) {
+            () = &mut look => if !care.tick(&mut h2) {
                 return;
             },
         }
@@ -165,7 +177,7 @@ pub async fn run<F>(
 /// Do what a stream asks for; nothing when its client resets it first, or the connection ends.
 pub async fn unless_reset<T>(
     respond: &mut SendResponse<Bytes>,
-    work: impl Future<Output = T>,
+    work: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     tokio::select! {
         biased;

@@ -1,5 +1,6 @@
 //! OTLP over HTTP: one POST a request, over HTTP/1.1 or HTTP/2.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::Door;
 use super::body::{Incoming, Reader, discard};
 use super::door::{Body, Encoding, Outcome};
-use super::h2::{Connection, unless_reset};
+use super::h2::{Stream, unless_reset};
 use crate::edges::admission::Reservation;
 use crate::edges::compress::Coding;
 use crate::edges::status::{Code, Status};
@@ -19,22 +20,22 @@ use crate::wire::{Context, Signal};
 /// Serve one stream of an HTTP/2 connection.
 pub async fn serve_h2(
     door: Arc<Door>,
-    connection: Arc<Connection>,
+    stream: Stream,
     request: Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,
 ) {
     let (parts, body) = request.into_parts();
     let mut body = Incoming::H2(body);
-    let work = answer(&door, &connection.context, parts, &mut body);
+    let work = pin!(answer(&door, &stream.context, parts, &mut body));
     let Some(answered) = unless_reset(&mut respond, work).await else { return };
-    connection.saw_message(answered.received);
+    stream.saw_message(answered.received);
     let (parts, content) = answered.response.into_parts();
     let head = Response::from_parts(parts, ());
     // The other side may be gone; then nobody misses the answer.
-    if let Ok(mut stream) = respond.send_response(head, content.is_empty())
+    if let Ok(mut out) = respond.send_response(head, content.is_empty())
         && !content.is_empty()
     {
-        let _ = stream.send_data(content, true);
+        let _ = out.send_data(content, true);
     }
 }
 
@@ -59,7 +60,7 @@ pub async fn answer(
         return Answered { response: cors.preflight(&parts.headers), received: 0 };
     }
     let origin = cors.and_then(|_| parts.headers.get(header::ORIGIN).cloned());
-    let (mut response, received) = exchange(door, context, parts, body).await;
+    let (mut response, received) = exchange(door, context, &parts, body).await;
     let headers = response.headers_mut();
     for (name, value) in &settings.response_headers {
         headers.insert(name, value.clone());
@@ -75,33 +76,33 @@ pub async fn answer(
 async fn exchange(
     door: &Door,
     context: &Arc<Context>,
-    parts: Parts,
+    parts: &Parts,
     source: &mut Incoming,
 ) -> (Response<Bytes>, usize) {
     let settings = &door.settings;
     let path = parts.uri.path();
     let Some(signal) = settings.paths.iter().find(|(known, _)| known == path).map(|found| found.1)
     else {
-        turn_away(door, &parts, source).await;
+        turn_away(door, parts, source).await;
         return (plain(StatusCode::NOT_FOUND, "404 page not found"), 0);
     };
     if parts.method != Method::POST {
         let text = "405 method not allowed, supported: [POST]";
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        turn_away(door, &parts, source).await;
+        turn_away(door, parts, source).await;
         return (response, 0);
     }
     let Some(encoding) = encoding(&parts.headers) else {
         let text =
             "415 unsupported media type, supported: [application/json, application/x-protobuf]";
-        turn_away(door, &parts, source).await;
+        turn_away(door, parts, source).await;
         return (plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, text), 0);
     };
-    let received = match receive(door, context, &parts, source).await {
+    let received = match receive(door, context, parts, source).await {
         Ok(received) => received,
         Err(status) => {
-            turn_away(door, &parts, source).await;
+            turn_away(door, parts, source).await;
             return (failure(encoding, &status), 0);
         }
     };

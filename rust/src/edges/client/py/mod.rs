@@ -124,20 +124,23 @@ impl PyCall {
     }
 }
 
-/// Run a request of so many bytes; its result goes to the target through the events.
-fn start<T>(
+/// Run a request of so many bytes; its result goes to the target through the events. The task
+/// itself makes the request: a future that is moved into another leaves its room behind.
+fn start<F, T>(
     events: &Arc<Events<Event>>,
     target: Py<PyAny>,
     bytes: usize,
-    request: impl Future<Output = T> + Send + 'static,
+    request: impl FnOnce() -> F + Send + 'static,
+    read: fn(F::Output) -> T,
 ) -> PyCall
 where
+    F: Future<Output: 'static> + Send,
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
     let events = events.clone();
     let away = events.load.away(bytes);
     let task = runtime::handle().spawn(async move {
-        let result = request.await;
+        let result = read(request().await);
         drop(away);
         events.push(Event {
             target: Arc::new(target),
@@ -222,10 +225,9 @@ impl PyGrpcClient {
     ) -> PyResult<PyCall> {
         let extra = self::headers(&headers.unwrap_or_default())?;
         let timeout = seconds("timeout", timeout)?;
-        let client = self.client.clone();
-        let send = client.send(batch.0.clone(), timeout, extra);
-        let bytes = batch.0.data.len();
-        Ok(start(&self.events, target, bytes, async move { PyOutcome(send.await) }))
+        let (client, batch) = (self.client.clone(), batch.0.clone());
+        let (bytes, send) = (batch.data.len(), move || client.send(batch, timeout, extra));
+        Ok(start(&self.events, target, bytes, send, PyOutcome))
     }
 
     /// What is wrong with an endpoint, continuing a sentence that begins with its name.
@@ -316,9 +318,9 @@ impl PyHttpClient {
     ) -> PyResult<PyCall> {
         let extra = self::headers(&headers.unwrap_or_default())?;
         let timeout = seconds("timeout", timeout)?;
-        let send = self.client.clone().send(batch.0.clone(), timeout, extra);
-        let bytes = batch.0.data.len();
-        Ok(start(&self.events, target, bytes, async move { PyOutcome(send.await) }))
+        let (client, batch) = (self.client.clone(), batch.0.clone());
+        let (bytes, send) = (batch.data.len(), move || client.send(batch, timeout, extra));
+        Ok(start(&self.events, target, bytes, send, PyOutcome))
     }
 
     /// Send a body; `target(Answer)` follows whatever its status, or `target(Outcome)` without one.
@@ -336,12 +338,11 @@ impl PyHttpClient {
         let extra = self::headers(&headers)?;
         let timeout = seconds("timeout", timeout)?;
         let (bytes, body) = (body.len(), Bytes::from_owner(body));
-        let post = self.client.clone().post(uri, extra, body, timeout, limit);
-        Ok(start(&self.events, target, bytes, async move {
-            match post.await {
-                Ok(answer) => Reply::Answer(PyAnswer(answer)),
-                Err(outcome) => Reply::Outcome(PyOutcome(outcome)),
-            }
+        let client = self.client.clone();
+        let post = move || client.post(uri, extra, body, timeout, limit);
+        Ok(start(&self.events, target, bytes, post, |answered| match answered {
+            Ok(answer) => Reply::Answer(PyAnswer(answer)),
+            Err(outcome) => Reply::Outcome(PyOutcome(outcome)),
         }))
     }
 
