@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from heliograph.otlp import Batch, Signal
 from heliograph.pipeline.journal import JournalError, JournalFull
@@ -25,6 +25,7 @@ class FakeJournal:
         self.full = False
         self.broken = False
         self._gate: asyncio.Event | None = None
+        self.wakes: list[Callable[[], None]] = []
 
     max_bytes = 1 << 30
 
@@ -81,7 +82,13 @@ class FakeJournal:
         self.kept[id] = Held(id, batch, self.clock.time_ns())
         if hold:
             self.taken.add(id)
+        else:
+            self._wake()
         return id
+
+    def _wake(self) -> None:
+        for wake in self.wakes:
+            wake()
 
     async def take(self) -> Held | None:
         await asyncio.sleep(0)
@@ -93,6 +100,7 @@ class FakeJournal:
 
     def done(self, id: int) -> None:
         self.taken.remove(id)
+        self._wake()
         del self.kept[id]
 
     def put_back(self, id: int) -> None:

@@ -337,6 +337,20 @@ async def test_stop_leaves_what_is_not_delivered_in_the_journal() -> None:
         assert not rig.journal.taken
 
 
+async def test_stop_lets_what_comes_from_the_journal_arrive() -> None:
+    backend = Backend()
+    backend.close()
+    async with Rig(backend, kept={1: traces(2)}, timeout="0s") as rig:
+        await settle()
+        stopping = asyncio.create_task(rig.delivery.stop())
+        await settle()
+        assert not stopping.done()
+        backend.open()
+        await stopping
+        assert backend.items == 2
+        assert not rig.journal.kept
+
+
 class TestMemory:
     """``acknowledge: memory``."""
 
@@ -383,6 +397,21 @@ class TestMemory:
         else:
             assert rig.value("heliograph_exporter_dropped_spans", reason="shutdown") == 2
             assert "2 items" in caplog.records[-1].getMessage()
+
+
+async def test_what_the_one_before_leaves_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heliograph.pipeline.remembered.LAST", 0.01)
+    async with Rig(Backend([Retry("down")] * 99), **TestMemory.CONFIG) as rig:
+        await rig.delivery.consume(traces(2))
+        backend = Backend()
+        given = settings("out", Kind.EXPORTER, clock=rig.clock, telemetry=rig.telemetry)
+        after = Delivery(backend, DeliveryConfig(), given, rig.journal)
+        await after.start()
+        await settle()
+        await rig.delivery.stop()
+        await settle()
+        assert backend.items == 2
+        await after.stop()
 
 
 @pytest.mark.parametrize(

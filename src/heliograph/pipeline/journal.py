@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,6 +185,8 @@ class JournalQueue:
         self._native = native
         self._reader = reader
         self._found = self.waiting_items
+        self.wakes: list[Callable[[], None]] = []
+        """Called when something waits that did not before."""
 
     def restored(self) -> Mapping[Signal, int]:
         """Return the items that an earlier process left; nothing when asked again."""
@@ -242,7 +244,7 @@ class JournalQueue:
         Raises: JournalFull or JournalBroken; nothing was kept.
         """
         future: asyncio.Future[JournalOutcome] = self._loop.create_future()
-        settle = partial(self._appended, future) if hold else partial(_settle, future)
+        settle = partial(self._appended, future, hold)
         self._native.append(batch, self._reader, settle, pack=pack, hold=hold)
         try:
             outcome = await future
@@ -275,11 +277,20 @@ class JournalQueue:
     def put_back(self, id: int) -> None:
         """Let a record that is out wait again."""
         self._reader.put_back(id)
+        self._wake()
 
-    def _appended(self, future: asyncio.Future[JournalOutcome], outcome: JournalOutcome) -> None:
+    def _wake(self) -> None:
+        for wake in self.wakes:
+            wake()
+
+    def _appended(
+        self, future: asyncio.Future[JournalOutcome], hold: bool, outcome: JournalOutcome
+    ) -> None:
+        if outcome.id is not None and not hold:
+            self._wake()
         if not future.done():
             future.set_result(outcome)
-        elif outcome.id is not None:
+        elif outcome.id is not None and hold:
             self.done(outcome.id)
 
     def _taken(

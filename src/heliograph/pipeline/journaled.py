@@ -26,7 +26,7 @@ from heliograph.otlp import Batch
 from heliograph.pipeline.direct import Direct
 from heliograph.pipeline.journal import JournalError
 from heliograph.pipeline.kept import Kept
-from heliograph.pipeline.pump import Held, Pump
+from heliograph.pipeline.pump import LAST, Held, Pump
 from heliograph.pipeline.sending import Sending
 
 MARGIN = 1.0
@@ -34,9 +34,6 @@ MARGIN = 1.0
 
 PLENTY = 32 * 2**20
 """Bytes that wait from which what comes is compressed, even if all goes well: it will stay."""
-
-LAST = 5.0
-"""Seconds for the attempts in flight when the process ends."""
 
 
 @dataclass(eq=False)
@@ -98,12 +95,13 @@ class Journaled:
 
     async def stop(self) -> None:
         """Let what is in flight arrive; the rest is in the journal, or with its sender."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LAST)
+        await self._pump.halt()
+        if under_way := self._tasks | self._pump.flying:
+            await asyncio.wait(under_way, timeout=LAST)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._pump.stop()
+        await self._pump.stop(0)
 
     async def consume(self, batch: Batch) -> None:
         """Return when the other side, or the journal, has it.
@@ -138,7 +136,6 @@ class Journaled:
             self._sending.outcomes.unkept(error.reason)
             return False
         self._sending.outcomes.journaled(batch)
-        self._pump.wake()
         return True
 
     async def _journal_first(self, batch: Batch) -> None:
@@ -160,8 +157,6 @@ class Journaled:
         sending.outcomes.journaled(batch)
         if hold:
             self._spawn(self._pump.deliver(Held(id, batch, received_ns)))
-        else:
-            self._pump.wake()
 
     async def _try_first(self, batch: Batch) -> None:
         sending = self._sending
@@ -258,7 +253,6 @@ class Journaled:
         self._sending.outcomes.journaled(item.batch)
         _answer(item, None)
         if not hold:
-            self._pump.wake()
             return
         item.id = id
         if item.end is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from heliograph.otlp import Batch, Signal
@@ -36,6 +36,11 @@ class Kept:
     def waiting(self) -> int:
         """Records that nobody has taken."""
         return self._queue.waiting
+
+    @property
+    def wakes(self) -> list[Callable[[], None]]:
+        """Called when something waits that did not before, whoever put it there."""
+        return self._queue.wakes
 
     @property
     def waiting_bytes(self) -> int:

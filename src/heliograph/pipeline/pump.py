@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -21,6 +22,9 @@ from typing import Protocol
 from heliograph.errors import Reject, Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.sending import Sending
+
+LAST = 5.0
+"""Seconds for the attempts in flight at the end."""
 
 MOST_RESTING = 1000
 """Records that may wait for another attempt of their own; beyond, nothing new is taken."""
@@ -52,6 +56,10 @@ class Queue(Protocol):
     @property
     def waiting(self) -> int:
         """How many nobody has taken."""
+
+    @property
+    def wakes(self) -> list[Callable[[], None]]:
+        """Called when something waits that did not before."""
 
     async def take(self) -> Record | None:
         """Return the oldest that waits."""
@@ -87,26 +95,37 @@ class Pump:
     def start(self) -> None:
         """Begin to deliver."""
         self._sending.opened.append(self._reopened)
+        self._queue.wakes.append(self._changed.set)
         self._task = asyncio.create_task(self._run())
 
-    def wake(self) -> None:
-        """Something waits that did not before."""
-        self._changed.set()
+    @property
+    def flying(self) -> set[asyncio.Task[None]]:
+        """What is in flight."""
+        return self._flying
 
     async def idle(self) -> None:
         """Return when nothing waits, rests or is in flight."""
         while self._queue.waiting or self._resting or self._flying:
             await self._next_change()
 
-    async def stop(self) -> None:
-        """Take nothing more, and put back what is not delivered."""
-        tasks = {*self._flying, *({self._task} if self._task else ())}
-        for task in tasks:
+    async def halt(self) -> None:
+        """Take nothing more."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        self._sending.opened.remove(self._reopened)
+        self._queue.wakes.remove(self._changed.set)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self, within: float = LAST) -> None:
+        """Let what is in flight arrive for so long, and put back what is not delivered."""
+        await self.halt()
+        if self._flying and within:
+            await asyncio.wait(self._flying, timeout=within)
+        for task in self._flying:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._task is not None:
-            self._sending.opened.remove(self._reopened)
-        self._task = None
+        await asyncio.gather(*self._flying, return_exceptions=True)
         for id, alarm in self._resting.items():
             self._sending.alarms.off(alarm)
             self._queue.put_back(id)

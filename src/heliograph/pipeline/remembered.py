@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 
 from heliograph.errors import Retry
 from heliograph.otlp import Batch
 from heliograph.pipeline.journal import JournalError
 from heliograph.pipeline.kept import Kept
-from heliograph.pipeline.pump import Held, Pump
+from heliograph.pipeline.pump import LAST, Held, Pump
 from heliograph.pipeline.sending import Sending
-
-LAST = 5.0
-"""Seconds for delivering what is held when the process ends."""
 
 
 class MemoryQueue:
@@ -30,6 +28,7 @@ class MemoryQueue:
         self._ids = itertools.count()
         self._waiting: OrderedDict[int, Held] = OrderedDict()
         self._taken: dict[int, Held] = {}
+        self.wakes: list[Callable[[], None]] = []
 
     @property
     def waiting(self) -> int:
@@ -55,6 +54,7 @@ class MemoryQueue:
         self._sending.room.enter(batch)
         id = next(self._ids)
         self._waiting[id] = Held(id, batch, self._sending.clock.time_ns())
+        self._wake()
 
     async def take(self) -> Held | None:
         if not self._waiting:
@@ -69,12 +69,17 @@ class MemoryQueue:
     def put_back(self, id: int) -> None:
         self._waiting[id] = self._taken.pop(id)
         self._waiting.move_to_end(id, last=False)
+        self._wake()
 
     async def replace(self, id: int, batches: list[Batch]) -> bool:
         for batch in batches:
             self.append(batch)
         self.done(id)
         return True
+
+    def _wake(self) -> None:
+        for wake in self.wakes:
+            wake()
 
 
 class Remembered:
@@ -123,7 +128,6 @@ class Remembered:
                     raise Retry(f"too much waits for {sending.name} already")
                 await sending.clock.sleep(_LOOK)
         self._queue.append(batch)
-        self._pump.wake()
 
     async def stop(self) -> None:
         """Deliver what is held, for so long; the journal takes the rest, or it is lost and said."""
@@ -136,7 +140,7 @@ class Remembered:
         except TimeoutError:
             pass
         finally:
-            await self._pump.stop()
+            await self._pump.stop(0)
             for batch in self._queue.clear():
                 await self._rescue(batch)
 
