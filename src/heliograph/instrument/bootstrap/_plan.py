@@ -27,6 +27,8 @@ class Package:
     requires: tuple[str, ...] = ()
 
 
+_DISABLED = "disabled by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
 Installed = Mapping[str, Package]
 
 
@@ -121,6 +123,7 @@ def plan(
         for each in CATALOGUE
         if (row := _decide(each, installed, set(disabled), set(contrib))) is not None
     ]
+    rows += _ours_alone(installed, set(disabled))
     # Whatever of OpenTelemetry is there already is resolved anew, so that all of it fits.
     wanted = {row.instrumentation for row in rows if row.decision == "install"}
     there = {name for name in installed if is_telemetry(name)}
@@ -129,6 +132,23 @@ def plan(
         sorted(wanted | there) if wanted else [],
         _constraints(installed),
     )
+
+
+def _ours_alone(installed: Installed, disabled: set[str]) -> Iterable[Row]:
+    """Yield a row for what we instrument and contrib has no package for."""
+    for name in LIBRARIES.keys() - {each.suffix for each in CATALOGUE}:
+        library = LIBRARIES[name]
+        package = installed.get(normal(name))
+        if package is None:
+            continue
+        row = Row(name, package.version, "heliograph", "ours", "built in", names=(name,))
+        missed = _missed(library.requires, installed)
+        if {name, library.part_of, "*"} & disabled:
+            yield replace(row, decision="skip", reason=_DISABLED)
+        elif missed is not None:
+            yield replace(row, decision="skip", reason=missed)
+        else:
+            yield row
 
 
 def _decide(
@@ -146,8 +166,7 @@ def _decide(
     version = installed[normal(library)].version if found else STANDARD
     row = Row(library, version, each.package, "install", "", names=each.known_as)
     if "*" in disabled or set(each.known_as) <= disabled:
-        reason = "disabled by OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-        return replace(row, decision="skip", reason=reason)
+        return replace(row, decision="skip", reason=_DISABLED)
     if ours and not _missed(ours.requires, installed) and not {each.suffix, "*"} & contrib:
         return replace(row, instrumentation="heliograph", decision="ours", reason="built in")
     missed = _missed(each.libraries, installed)
