@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs others life instrument interop interop-peers bench soak fuzz
+.PHONY: up test check build lock fmt docs api others life instrument interop interop-peers bench soak fuzz
 SECONDS ?= 60
 .DEFAULT_GOAL := build
 
@@ -37,6 +37,9 @@ interop: build interop-peers ## ours against the real clients, backends and coll
 others: build ## the test suites of other packages on our SDK, without opentelemetry-sdk
 	@$(BIN)/python tests/others/install.py
 	$(BIN)/pytest -c tests/others/pytest.ini --rootdir=. -n 2 tests/others
+
+api: build ## the SDK's tests with the oldest opentelemetry-api that it supports
+	$(BIN)/python tests/sdk/oldest.py
 
 life: build ## servers with workers, each a real one: what is recorded arrives when they end
 	$(BIN)/pytest -n 2 -m slow tests/life
@@ -72,6 +75,7 @@ fmt: build ## rewrite to the format that the check wants
 lock: .make/venv ## take newer versions into the lock files
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
 		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(BIN)/python tests/sdk/oldest.py --lock
 	cargo update
 
 .make/venv: requirements.lock

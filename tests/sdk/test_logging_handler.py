@@ -174,6 +174,7 @@ def test_a_message_that_cannot_be_formatted_does_not_raise(
     assert "Logging error" in capsys.readouterr().err
 
 
+@pytest.mark.official
 def test_the_same_as_the_official_handler(recwarn: pytest.WarningsRecorder) -> None:
     memory = official_export.InMemoryLogRecordExporter()
     provider = official.LoggerProvider(shutdown_on_exit=False)

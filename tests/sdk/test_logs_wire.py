@@ -129,6 +129,7 @@ def ours(
     return exporter.request, memory
 
 
+@pytest.mark.official
 @pytest.mark.filterwarnings("ignore:.*were dropped:UserWarning")
 @pytest.mark.parametrize("chunk", range(4))
 def test_generated_records_arrive_the_same(chunk: int) -> None:
@@ -190,6 +191,7 @@ def test_values_of_any_kind() -> None:
         assert len(request.resource_logs[0].scope_logs[0].log_records) == 1
 
 
+@pytest.mark.official
 def test_an_empty_key_of_a_body_is_kept() -> None:
     def run(logger: Any) -> None:
         logger.emit(body={"": 1, "in": [{"": {"": 2}}]}, attributes={"map": {"": 4, "a": 5}})

@@ -91,6 +91,7 @@ BAGGAGES = edited(
 )
 
 
+@pytest.mark.official
 @settings(max_examples=500, deadline=None)
 @given(
     st.fixed_dictionaries(

@@ -95,6 +95,7 @@ def ours(
     return request, memory
 
 
+@pytest.mark.official
 @pytest.mark.parametrize("chunk", range(8))
 def test_generated_programs_arrive_the_same(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     for seed in range(chunk * 50, chunk * 50 + 50):
@@ -135,6 +136,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 LIMITS = {"max_events": 2, "max_links": 1, "max_attribute_length": 3}
 
 
+@pytest.mark.official
 @pytest.mark.parametrize("seed", range(3))
 def test_limits_of_entries_and_text_are_the_same(
     monkeypatch: pytest.MonkeyPatch, seed: int

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from sdk.metrics.programs import OFFICIAL, OURS, Side, frozen
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.official, pytest.mark.filterwarnings("ignore")]
 
 
 def points(request: Request | None) -> list[Any]:

@@ -109,6 +109,7 @@ def run(steps: list[Any], views: str, **settings: Any) -> None:
                 official.measure(kind, value, as_one_series(attributes))
 
 
+@pytest.mark.official
 @pytest.mark.filterwarnings("ignore")
 @given(
     steps,
