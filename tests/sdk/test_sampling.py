@@ -19,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import _sampling_experimental as official
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 
+from heliograph.sdk.resources import Resource
 from heliograph.sdk.trace import ReadableSpan, TracerProvider, _sampling_experimental, composable
 from heliograph.sdk.trace import sampling as samplers
 from heliograph.sdk.trace._tracestate import NEVER, Sampling, threshold_of, threshold_text
@@ -390,6 +391,25 @@ def test_strategies_are_followed_while_they_change(
     assert [message.split(":")[0] for message in caplog.messages] == [
         "no sampling strategies from http"
     ] * 2
+
+
+def test_the_service_is_that_of_the_providers_resource(jaeger: Strategies) -> None:
+    jaeger.strategy = share(1)
+    sampler = JaegerRemoteSampler(endpoint=jaeger.address, polling_interval_ms=10)
+    named = JaegerRemoteSampler("named", jaeger.address, 10)
+    resource = Resource({"service.name": "the shop"})
+    providers = [
+        TracerProvider(ParentBased(one), resource, shutdown_on_exit=False)
+        for one in (sampler, named)
+    ]
+    try:
+        until(lambda: len(set(jaeger.asked)) == 2)
+    finally:
+        sampler.shutdown()
+        named.shutdown()
+    assert len(providers) == 2
+    asked = {"/sampling?service=named", "/sampling?service=the+shop"}
+    assert set(jaeger.asked) == asked
 
 
 def test_the_thread_ends_with_the_sampler(jaeger: Strategies) -> None:

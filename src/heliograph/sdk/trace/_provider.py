@@ -224,6 +224,7 @@ class TracerProvider(api.TracerProvider):
         self.id_generator = id_generator or RandomIdGenerator()
         self._resource = Resource.create({}) if resource is None else resource
         self.sampler = sampler or sampling._get_from_env_or_default()
+        sampling.introduce(self.sampler, self._resource)
         self._span_limits = span_limits or SpanLimits()
         self._disabled = variables.is_disabled()
         self._tracer_configurator = tracer_configurator or _tracer_configurator

@@ -47,11 +47,15 @@ class JaegerRemoteSampler(Sampler):
     """Samples as a Jaeger backend says, which is asked again and again in the background.
 
     Args:
-        service_name: whose strategies; from ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES``
-            when not given.
+        service_name: whose strategies; when not given the ``service.name`` of the resource of the
+            provider that it samples for, and without a provider that of the variables.
         endpoint: HTTP address of the strategies; ``/sampling`` where it has no path.
         polling_interval_ms: time between two questions, in milliseconds.
         initial_sampler: decides until there is an answer; one trace in a thousand when not given.
+
+    An answer that cannot be had, or makes no sense, is one warning, and what was known stays.
+    Raises: ValueError when the interval is not above 0.
+    Spec: Tracing SDK, JaegerRemoteSampler.
     """
 
     def __init__(
@@ -63,14 +67,15 @@ class JaegerRemoteSampler(Sampler):
     ) -> None:
         if polling_interval_ms <= 0:
             raise ValueError(f"polling_interval_ms is {polling_interval_ms}, not above 0")
-        self._service = service_name or _service_name()
+        self._service = service_name
         self._endpoint = endpoint if endpoint.count("/") > 2 else f"{endpoint}/sampling"
         self._interval = polling_interval_ms / 1000
         self._sampler = initial_sampler or TraceIdRatioBased(0.001)
         self._strategy: Any = None
         self._stopped = threading.Event()
         self._generation: int | None = None
-        self._begin()
+        if service_name:
+            self._begin()
 
     def should_sample(
         self,
@@ -88,6 +93,13 @@ class JaegerRemoteSampler(Sampler):
             parent_context, trace_id, name, kind, attributes, links, trace_state
         )
 
+    def take_resource(self, resource: Resource) -> None:
+        """Ask for the service of a provider's resource, unless a name was given."""
+        if not self._service:
+            self._service = str(resource.attributes.get("service.name") or _service_name())
+        if self._generation is None:
+            self._begin()
+
     def get_description(self) -> str:
         return f"JaegerRemoteSampler{{{self._endpoint},{self._sampler.get_description()}}}"
 
@@ -97,7 +109,7 @@ class JaegerRemoteSampler(Sampler):
 
     def poll(self) -> None:
         """Ask now. Raises: OSError, ValueError for an answer that makes no sense."""
-        strategy = _ask(self._endpoint, self._service)
+        strategy = _ask(self._endpoint, self._service or _service_name())
         if strategy != self._strategy:
             self._sampler = sampler_of(strategy)
             self._strategy = strategy

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import SpanKind, TraceFlags, TraceState, get_current_span
 
 from heliograph.sdk import _variables as variables
+from heliograph.sdk._fence import fenced
 from heliograph.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
 from heliograph.sdk.trace._tracestate import NEVER, Sampling, randomness_of, threshold_of
 
@@ -90,6 +91,17 @@ class Sampler(abc.ABC):
     @abc.abstractmethod
     def get_description(self) -> str:
         """Return the sampler's name and configuration, short enough for a log."""
+
+
+def introduce(sampler: Any, resource: Any) -> None:
+    """Tell a sampler, and those inside of it, whose spans they decide about, if they want to know:
+    such samplers have ``take_resource(resource)``."""
+    take = getattr(sampler, "take_resource", None)
+    if take is not None:
+        fenced(take, resource)
+    for part in list(getattr(sampler, "__dict__", {}).values()):
+        if isinstance(part, Sampler):
+            introduce(part, resource)
 
 
 class StaticSampler(Sampler):
