@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from exporters.backends import GrpcBackend, HttpBackend
 
 from heliograph.sdk import _fence, _variables
 
@@ -12,3 +15,25 @@ def _nothing_said() -> None:
     """What is said once for each process, or seldom; each test wants its own."""
     _variables._said.clear()
     _fence._said.clear()
+
+
+@pytest.fixture
+def http() -> Iterator[HttpBackend]:
+    """What takes OTLP over HTTP."""
+    backend = HttpBackend()
+    yield backend
+    backend.stop()
+
+
+@pytest.fixture
+def rpc() -> Iterator[GrpcBackend]:
+    """What takes OTLP over gRPC."""
+    backend = GrpcBackend()
+    yield backend
+    backend.stop()
+
+
+@pytest.fixture
+def backend(rpc: GrpcBackend) -> GrpcBackend:
+    """Where a program sends to that has one exporter."""
+    return rpc

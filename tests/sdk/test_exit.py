@@ -34,13 +34,6 @@ ENDS = {
 }
 
 
-@pytest.fixture
-def backend() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
 @contextmanager
 def dead() -> Iterator[int]:
     with socket.socket() as closed:

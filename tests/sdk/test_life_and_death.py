@@ -6,7 +6,6 @@ import signal
 import socket
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,6 @@ trace.get_tracer_provider().add_span_processor(
 with trace.get_tracer("tutorial").start_as_current_span("hello"):
     pass
 """
-
-
-@pytest.fixture
-def backend() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
 
 
 def instances(backend: GrpcBackend) -> set[str]:

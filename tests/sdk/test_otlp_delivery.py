@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,20 +30,6 @@ from heliograph.sdk.exporter.otlp.proto.http.trace_exporter import OTLPSpanExpor
 from heliograph.sdk.trace import TracerProvider
 from heliograph.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from sdk.programs import names
-
-
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def rpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
 
 
 def export(

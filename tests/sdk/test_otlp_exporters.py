@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,6 @@ from heliograph.sdk.exporter.otlp.proto.http.trace_exporter import OTLPSpanExpor
 from heliograph.sdk.trace import TracerProvider
 from heliograph.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from sdk.programs import names
-
-
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def rpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
 
 
 def send(exporter: Any, *, simple: bool = False) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,13 +23,6 @@ from heliograph.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanEx
 from sdk.programs import names, run
 
 MULTI = [SynchronousMultiSpanProcessor, ConcurrentMultiSpanProcessor]
-
-
-@pytest.fixture
-def backend() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
 
 
 def tracer_of(multi: Any, *processors: Any) -> trace.Tracer:

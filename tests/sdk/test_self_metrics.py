@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -50,20 +49,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("OTEL_"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def rpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
 
 
 class Watched:

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -203,13 +202,6 @@ with trace.use_span(quiet):
 made.shutdown()
 print(os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"])
 """
-
-
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
 
 
 def run(path: Path, program: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,35 +40,21 @@ def run(program: str, *command: str, **variables: str) -> subprocess.CompletedPr
     return ended
 
 
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def grpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
-def test_protocols_by_signal(http: HttpBackend, grpc: GrpcBackend) -> None:
+def test_protocols_by_signal(http: HttpBackend, rpc: GrpcBackend) -> None:
     run(
         PROGRAM + END,
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{http.port}",
         OTEL_EXPORTER_OTLP_PROTOCOL="http/json",
         OTEL_EXPORTER_OTLP_LOGS_PROTOCOL="http/protobuf",
         OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="grpc",
-        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"http://127.0.0.1:{grpc.port}",
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"http://127.0.0.1:{rpc.port}",
     )
     kinds = {one.path: one.headers["content-type"] for one in http.received}
     assert kinds == {"/v1/traces": "application/json", "/v1/logs": "application/x-protobuf"}
     (traces,) = [json.loads(one.body) for one in http.received if one.path == "/v1/traces"]
     (span,) = traces["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert (span["name"], span["parentSpanId"]) == ("work", "2" * 16)
-    assert {one.path.split(".")[3] for one in grpc.received} == {"metrics"}
+    assert {one.path.split(".")[3] for one in rpc.received} == {"metrics"}
 
 
 @pytest.mark.parametrize("name", ["console", "otlp/stdout", "otlp_file", "none"])

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -44,20 +43,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def grpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
 def provider(exporter: Any, **settings: Any) -> MeterProvider:
     reader = PeriodicExportingMetricReader(exporter, **settings)
     return MeterProvider([reader], resource=Resource({"service.name": "shop"}))
@@ -79,14 +64,14 @@ def unused_port() -> int:
         return port
 
 
-def test_over_grpc(grpc: GrpcBackend) -> None:
+def test_over_grpc(rpc: GrpcBackend) -> None:
     made = provider(
-        GrpcExporter(f"http://127.0.0.1:{grpc.port}", headers={"X-Key": "1"}, compression="gzip")
+        GrpcExporter(f"http://127.0.0.1:{rpc.port}", headers={"X-Key": "1"}, compression="gzip")
     )
     made.get_meter("tests").create_counter("requests").add(3, {"route": "/x"})
     assert made.force_flush()
     made.shutdown()
-    first, last = grpc.received
+    first, last = rpc.received
     assert first.path == "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
     assert first.headers["x-key"] == "1"
     assert first.headers["user-agent"].startswith("heliograph-sdk-python/")
