@@ -99,3 +99,31 @@ def test_each_public_name_has_a_docstring() -> None:
     names = dict(public())
     assert "heliograph.sdk.trace.TracerProvider.get_tracer" in names
     assert sorted(name for name, found in names.items() if not inspect.getdoc(found)) == []
+
+
+UNSPECIFIED = {
+    # Ours, or of contrib.
+    "heliograph.sdk.processor.baggage",
+    # Lists of attributes' values, as the official SDK has them.
+    "heliograph.sdk.util",
+    # The core's classes, which the modules that name them tell of.
+    "heliograph._core",
+}
+
+
+def test_each_public_class_says_where_it_is_specified_and_what_it_raises() -> None:
+    without = []
+    for name, found in public():
+        if not inspect.isclass(found) or found.__module__ in UNSPECIFIED:
+            continue
+        own = f"{found.__doc__} {inspect.getdoc(found.__init__)}"
+        if "Spec:" not in f"{own} {sys.modules[found.__module__].__doc__}":
+            without.append(f"{name}: Spec")
+        made = vars(found).get("__init__")
+        # A dataclass's is not written anywhere.
+        is_written = inspect.isfunction(made) and "<string>" not in made.__code__.co_filename
+        is_protocol = getattr(found, "_is_protocol", False)
+        raises = is_written and not is_protocol and " raise " in inspect.getsource(made)
+        if raises and "Raises" not in own:
+            without.append(f"{name}: Raises")
+    assert without == []

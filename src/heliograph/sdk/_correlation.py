@@ -1,4 +1,7 @@
-"""Trace ids in the records of `logging`; imports nothing but `logging`, so that it can go first."""
+"""Trace ids in the records of `logging`; imports nothing but `logging`, so that it can go first.
+
+Spec: Trace Context in non-OTLP Log Formats.
+"""
 
 from __future__ import annotations
 

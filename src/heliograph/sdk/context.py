@@ -1,4 +1,7 @@
-"""The current context in work that is handed to another thread or process."""
+"""The current context in work that is handed to another thread or process.
+
+Spec: Context.
+"""
 
 from __future__ import annotations
 

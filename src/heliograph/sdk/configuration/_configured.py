@@ -1,4 +1,7 @@
-"""What a configuration made."""
+"""What a configuration made.
+
+Spec: Configuration SDK.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Nothing in this SDK raises into it; programs use it around code of their own::
 
     with GlobalErrorHandler():
         1 / 0
+
+Spec: Error handling.
 """
 
 from __future__ import annotations

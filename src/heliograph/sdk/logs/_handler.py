@@ -1,4 +1,7 @@
-"""`logging` as a source of log records."""
+"""`logging` as a source of log records.
+
+Spec: Logs Data Model, appendix on the mapping of severities.
+"""
 
 from __future__ import annotations
 

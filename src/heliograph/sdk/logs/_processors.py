@@ -1,4 +1,7 @@
-"""What happens when log records are emitted."""
+"""What happens when log records are emitted.
+
+Spec: Logs SDK, LogRecordProcessor.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Providers and loggers."""
+"""Providers and loggers.
+
+Spec: Logs SDK, LoggerProvider and Logger.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Log records as objects, for processors and exporters that are written in Python."""
+"""Log records as objects, for processors and exporters that are written in Python.
+
+Spec: Logs SDK, ReadableLogRecord and ReadWriteLogRecord.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``OTEL_PROPAGATORS``."""
+"""``OTEL_PROPAGATORS``.
+
+Spec: Environment Variables, OTEL_PROPAGATORS.
+"""
 
 from __future__ import annotations
 

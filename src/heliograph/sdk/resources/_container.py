@@ -1,4 +1,7 @@
-"""The container around this process, and its pod."""
+"""The container around this process, and its pod.
+
+Spec: Resource SDK, Detecting resource information; Semantic Conventions, Container and Kubernetes.
+"""
 
 from __future__ import annotations
 

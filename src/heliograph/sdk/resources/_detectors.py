@@ -1,4 +1,7 @@
-"""What finds out who records. Imports wait for the detector that needs them."""
+"""What finds out who records. Imports wait for the detector that needs them.
+
+Spec: Resource SDK, Detecting resource information.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The resource: attributes of whoever records."""
+"""The resource: attributes of whoever records.
+
+Spec: Resource SDK.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What happens when spans start and end."""
+"""What happens when spans start and end.
+
+Spec: Tracing SDK, Span processor.
+"""
 
 from __future__ import annotations
 

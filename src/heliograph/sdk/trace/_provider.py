@@ -1,4 +1,7 @@
-"""Providers and tracers."""
+"""Providers and tracers.
+
+Spec: Tracing SDK, Tracer Provider and Tracer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Spans to be read: what processors and exporters written in Python get."""
+"""Spans to be read: what processors and exporters written in Python get.
+
+Spec: Tracing SDK, Additional Span Interfaces.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where the ids of traces and spans come from."""
+"""Where the ids of traces and spans come from.
+
+Spec: Tracing SDK, Id Generators.
+"""
 
 from __future__ import annotations
 

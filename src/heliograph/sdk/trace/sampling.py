@@ -258,7 +258,11 @@ class ParentBased(Sampler):
 
 
 class AlwaysRecordSampler(Sampler):
-    """What ``root`` decides, but what it would drop is recorded for the processors."""
+    """What ``root`` decides, but what it would drop is recorded for the processors.
+
+    Raises: ValueError when there is no root.
+    Spec: Tracing SDK, AlwaysRecord.
+    """
 
     def __init__(self, root: Sampler) -> None:
         if root is None:

@@ -1,4 +1,7 @@
-"""Who records: the instrumentation scope of a tracer, meter or logger."""
+"""Who records: the instrumentation scope of a tracer, meter or logger.
+
+Spec: Common, Instrumentation scope.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the OTLP exporters of metrics have in common."""
+"""What the OTLP exporters of metrics have in common.
+
+Spec: OpenTelemetry Protocol Exporter; Metrics Exporters, OTLP.
+"""
 
 from __future__ import annotations
 

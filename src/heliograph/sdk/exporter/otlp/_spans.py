@@ -1,4 +1,7 @@
-"""What the OTLP exporters of spans have in common."""
+"""What the OTLP exporters of spans have in common.
+
+Spec: OpenTelemetry Protocol Exporter.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The contract of exporters, and the exporters and processors that need no queue."""
+"""The contract of exporters, and the exporters and processors that need no queue.
+
+Spec: Logs SDK, LogRecordExporter and Simple processor; Logs Exporters.
+"""
 
 from __future__ import annotations
 

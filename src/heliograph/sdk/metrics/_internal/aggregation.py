@@ -1,4 +1,7 @@
-"""How measurements become points."""
+"""How measurements become points.
+
+Spec: Metrics SDK, Aggregation; Metrics Data Model, Temporality.
+"""
 
 from __future__ import annotations
 

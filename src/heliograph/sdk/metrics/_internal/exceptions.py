@@ -1,4 +1,7 @@
-"""What metrics raise."""
+"""What metrics raise.
+
+Spec: Metrics SDK, MetricReader, Collect.
+"""
 
 
 class MetricsTimeoutError(Exception):

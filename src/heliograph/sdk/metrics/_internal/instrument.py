@@ -1,4 +1,7 @@
-"""Instruments. The synchronous ones measure in the native core: their methods are its own."""
+"""Instruments. The synchronous ones measure in the native core: their methods are its own.
+
+Spec: Metrics API, Instrument; Metrics SDK, Measurement processing.
+"""
 
 from __future__ import annotations
 

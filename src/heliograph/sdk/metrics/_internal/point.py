@@ -1,4 +1,7 @@
-"""What a reader collects, in the official SDK's shape."""
+"""What a reader collects, in the official SDK's shape.
+
+Spec: Metrics Data Model.
+"""
 
 from __future__ import annotations
 

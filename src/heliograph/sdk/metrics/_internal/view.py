@@ -1,4 +1,7 @@
-"""Views: which streams an instrument makes."""
+"""Views: which streams an instrument makes.
+
+Spec: Metrics SDK, View.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Samplers that say what they intend, and can be put into each other."""
+"""Samplers that say what they intend, and can be put into each other.
+
+Spec: Tracing SDK, ComposableSampler.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The first rule that matches decides."""
+"""The first rule that matches decides.
+
+Spec: Tracing SDK, ComposableRuleBased.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The contract of exporters, and the exporters and processors that need no queue."""
+"""The contract of exporters, and the exporters and processors that need no queue.
+
+Spec: Tracing SDK, Span Exporter and Simple processor; Tracing Exporters, Standard output.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Spans kept in memory, for tests."""
+"""Spans kept in memory, for tests.
+
+Spec: Tracing Exporters, In-memory.
+"""
 
 from __future__ import annotations
 

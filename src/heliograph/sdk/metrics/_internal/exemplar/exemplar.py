@@ -1,4 +1,7 @@
-"""A measurement that was kept."""
+"""A measurement that was kept.
+
+Spec: Metrics Data Model, Exemplars.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Which measurements may become exemplars."""
+"""Which measurements may become exemplars.
+
+Spec: Metrics SDK, ExemplarFilter.
+"""
 
 from __future__ import annotations
 

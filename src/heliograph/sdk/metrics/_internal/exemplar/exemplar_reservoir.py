@@ -1,5 +1,8 @@
 """Where exemplars are kept. The core has reservoirs of its own of the two kinds that the
-specification names; these say which of them a view wants, and can be used by themselves."""
+specification names; these say which of them a view wants, and can be used by themselves.
+
+Spec: Metrics SDK, ExemplarReservoir.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Metrics on the console."""
+"""Metrics on the console.
+
+Spec: Metrics Exporters, Standard output.
+"""
 
 from __future__ import annotations
 

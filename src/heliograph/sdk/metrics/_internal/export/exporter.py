@@ -1,4 +1,7 @@
-"""What takes metrics out of the program."""
+"""What takes metrics out of the program.
+
+Spec: Metrics SDK, MetricExporter.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What collects metrics."""
+"""What collects metrics.
+
+Spec: Metrics SDK, MetricReader.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OTLP over HTTP, without requests and protobuf."""
+"""OTLP over HTTP, without requests and protobuf.
+
+Spec: OpenTelemetry Protocol Exporter.
+"""
 
 import enum
 
