@@ -179,7 +179,7 @@ async def test_try_again_says_when(after: float | None) -> None:
         assert most / 2 <= delay <= most
         answer = await posting(receiver, "/v1/traces", bytes(traces(1).wire()))
         assert answer.status == 503
-        assert answer.headers["retry-after"] in ("1", "2")
+        assert answer.headers["retry-after"] in ("1", "2", "3")
         body = traces(1).json()
         answer = await posting(receiver, "/v1/traces", body, kind="application/json")
         said = json.loads(answer.body)

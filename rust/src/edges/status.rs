@@ -209,10 +209,19 @@ pub fn base64(data: &[u8]) -> String {
 /// A delay between half and all of `after`, at most two seconds: senders that were refused
 /// together do not come back together.
 pub fn jittered(after: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
     let after = after.min(Duration::from_secs(2));
-    let random = RandomState::new().hash_one(0) as u32;
-    after.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+    after.mul_f64(0.5 + 0.5 * f64::from(random()) / f64::from(u32::MAX))
+}
+
+/// A delay in whole seconds, as `Retry-After` has them, and by chance one more: rounded alone,
+/// short delays would all be the same.
+pub fn whole_seconds(after: Duration) -> u64 {
+    after.as_secs() + u64::from(after.subsec_nanos() > 0) + u64::from(random() & 1)
+}
+
+fn random() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) as u32
 }
 
 #[cfg(test)]
@@ -248,6 +257,15 @@ mod tests {
             assert_eq!(Code::from_number(number) as u32, number);
         }
         assert_eq!(Code::from_number(99), Code::Unknown);
+    }
+
+    #[test]
+    fn whole_seconds_spread() {
+        let mut seen: Vec<u64> =
+            (0..100).map(|_| whole_seconds(Duration::from_millis(70))).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [1, 2]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::door::{Body, Encoding, Outcome};
 use super::h2::{Stream, unless_reset};
 use crate::edges::admission::Reservation;
 use crate::edges::compress::Coding;
-use crate::edges::status::{Code, Status};
+use crate::edges::status::{Code, Status, whole_seconds};
 use crate::wire::{Context, Signal};
 
 /// Serve one stream of an HTTP/2 connection.
@@ -200,8 +200,8 @@ fn failure(encoding: Encoding, status: &Status) -> Response<Bytes> {
     if let Some(after) = status.retry_after
         && (code == StatusCode::SERVICE_UNAVAILABLE || code == StatusCode::TOO_MANY_REQUESTS)
     {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        let seconds = HeaderValue::from(whole_seconds(after));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
 }
