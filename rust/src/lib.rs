@@ -4,6 +4,7 @@ pub mod edges;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod journal;
+pub mod platform;
 pub mod recorder;
 pub mod wire;
 

@@ -172,7 +172,11 @@ class Files:
         return sorted(path.name for path in self.folder.iterdir())
 
 
-async def test_a_full_file_is_renamed_and_begun_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("renames_open", [True, False])
+async def test_a_full_file_is_renamed_and_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames_open: bool
+) -> None:
+    monkeypatch.setattr("heliograph.exporters._rotating._RENAMES_OPEN", renames_open)
     files = Files(tmp_path / "data.json")
     await files.write(5)
     assert files.names == [

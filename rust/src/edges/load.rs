@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep};
 
 use super::admission::Refusal;
+use crate::platform::process::processor_micros;
 
 /// Microseconds' worth of data that may wait. With more, each request costs more: what it needs has
 /// left the processor's caches when its turn comes.
@@ -112,7 +113,7 @@ impl Load {
 
     /// Everything that waited was taken.
     pub fn drained(&self) {
-        self.drained_at(self.now(), used);
+        self.drained_at(self.now(), processor_micros);
     }
 
     fn drained_at(&self, now: u64, used: impl FnOnce() -> u64) {
@@ -211,18 +212,6 @@ impl Load {
         self.away.fetch_add(bytes, Relaxed);
         Away { load: self.clone(), bytes }
     }
-}
-
-/// Microseconds of the processors' time that this process has had.
-fn used() -> u64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `usage` outlives the call and is zeroed, which is a value of its type.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
-    micros(usage.ru_utime) + micros(usage.ru_stime)
 }
 
 /// A call that is not answered.

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use super::admission::{self, Admission, Refusal};
 use super::compress::{Coding, Compressor};
 use super::events::Events;
+use crate::platform::socket::Number;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyEvents>()?;
@@ -107,7 +108,7 @@ impl PyEvents {
         Ok(Self(std::sync::Arc::new(Events::new()?)))
     }
 
-    fn fileno(&self) -> i32 {
+    fn fileno(&self) -> Number {
         self.0.fileno()
     }
 

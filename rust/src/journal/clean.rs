@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
@@ -12,6 +11,7 @@ use super::format::{self, Entry, Record};
 use super::recover::walk;
 use super::state::{Copied, Needs};
 use super::write::{Failure, Group, Writer};
+use crate::platform::file::read_exact_at;
 
 /// An entry that is still needed, and the place of its bytes.
 struct Needed {
@@ -78,7 +78,7 @@ impl Writer {
         };
         let Some(((first, good, file), needed, size, needs)) = found else { return false };
         let mut data = vec![0; usize::try_from(good).unwrap_or_default()];
-        let read = file.read_exact_at(&mut data, 0);
+        let read = read_exact_at(&file, &mut data, 0);
         let rest = read.ok().and_then(|()| Rest::find(&data.into(), first, &needs));
         let Some(rest) = rest.filter(|rest| rest.length() <= size / 4 * 3) else {
             if let Some(segment) = shared.lock().state.segments.get_mut(&first) {
@@ -112,7 +112,7 @@ impl Writer {
         }
         let (good, group) = self.gather(first, &rest).ok_or(io::ErrorKind::NotFound)?;
         // The copies are on disk before what they are copies of is not.
-        let written = self.write(&group).and_then(|()| match (&self.file, limits.fsync) {
+        let written = self.write(&group, good).and_then(|()| match (&self.file, limits.fsync) {
             (Some(file), Fsync::Every(_)) => file.sync_data().map_err(Failure::Sync),
             _ => Ok(()),
         });

@@ -24,7 +24,6 @@ mod tests;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -35,6 +34,8 @@ use state::{State, Tally};
 pub use write::Append;
 
 use format::Fault;
+
+use crate::platform::file::{make_private_directory, private};
 
 /// When what was written is forced onto the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +156,7 @@ impl Journal {
     pub fn open(settings: Settings) -> Result<Self, Refusal> {
         let directory = &settings.directory;
         let failed = |error| Refusal::Io(directory.clone(), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        make_private_directory(directory).map_err(failed)?;
         let lock = lock(directory)?;
         let (mut state, mut recovery) = recover(directory)?;
         set_aside(&mut state, &mut recovery).map_err(failed)?;
@@ -297,8 +298,8 @@ pub struct Standing {
 fn lock(directory: &Path) -> Result<File, Refusal> {
     let path = directory.join("lock");
     let failed = |error| Refusal::Io(path.clone(), error);
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut options = private();
+    options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}

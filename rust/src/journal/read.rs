@@ -1,7 +1,6 @@
 //! From a reader's cursor to the next batch.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
@@ -10,6 +9,7 @@ use super::format::{self, ENTRY, Entry, FRAME, Fault, Frame, Numbers, Record};
 use super::state::{Aim, Place, Spot};
 use crate::edges::admission::admission;
 use crate::edges::compress::{Coding, decompress};
+use crate::platform::file::read_exact_at;
 use crate::wire::Batch;
 
 /// An entry that now is out.
@@ -78,7 +78,7 @@ pub trait Source {
 impl Source for File {
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Fault> {
         let mut data = vec![0; length];
-        self.read_exact_at(&mut data, offset).map_err(|_| Fault::Torn)?;
+        read_exact_at(self, &mut data, offset).map_err(|_| Fault::Torn)?;
         Ok(data)
     }
 

@@ -1,8 +1,7 @@
 //! Room on disk: segments begin, end, and go.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use super::format::{self, HEADER, Position};
@@ -10,6 +9,7 @@ use super::recover::SUFFIX;
 use super::state::Segment;
 use super::write::{MOST_RANGES, Writer, failed, now};
 use super::{Fsync, Refused, damaged_name, shrink_aside};
+use crate::platform::file;
 
 impl Writer {
     /// Have an active segment that takes so many more bytes, and the bytes on disk for it.
@@ -119,8 +119,8 @@ impl Writer {
     /// Make the file of a segment whose ids begin at `first`, or a little higher.
     fn create(&self, mut first: u64, readers: &[(Arc<str>, Position)]) -> io::Result<Segment> {
         let settings = &self.shared.settings;
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true).mode(0o600);
+        let mut options = file::private();
+        options.read(true).write(true).create_new(true);
         let (path, file) = loop {
             let path = settings.directory.join(format!("{first:016x}.{SUFFIX}"));
             match options.open(&path) {
@@ -133,7 +133,7 @@ impl Writer {
         format::put_state(&mut head, readers);
         let mut written = (&file).write_all(&head);
         if written.is_ok() && self.shared.limits().fsync != Fsync::Never {
-            written = File::open(&settings.directory).and_then(|directory| directory.sync_all());
+            written = file::sync_directory(&settings.directory);
         }
         if let Err(error) = written {
             let _ = fs::remove_file(&path);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ use super::format::{self, DATA, Entry};
 use super::state::{Copied, Reader, Segment, State};
 use super::{Answer, Fsync, Refused, Shared};
 use crate::edges::compress::{Coding, Compressor};
+use crate::platform::file::append;
 use crate::wire::{Batch, Context};
 
 /// Time between two looks at what has changed, where the policy does not say.
@@ -259,7 +260,7 @@ impl Writer {
             }
             good
         };
-        match self.write(&group) {
+        match self.write(&group, good) {
             Ok(()) => self.commit(good, group),
             Err(error) => {
                 self.recent.truncate(recent);
@@ -317,15 +318,19 @@ impl Writer {
         group.jobs.push((job, from, good + group.length));
     }
 
-    pub(super) fn write(&mut self, group: &Group) -> Result<(), Failure> {
+    /// Write a group at the end of the active segment, which is at `good`.
+    pub(super) fn write(&mut self, group: &Group, mut good: u64) -> Result<(), Failure> {
         let missing = || Failure::Write(io::ErrorKind::NotFound.into());
         let file = self.file.as_ref().ok_or_else(missing)?;
         let mut slices = group.slices();
         let mut slices = slices.as_mut_slice();
         while !slices.is_empty() {
-            match (&**file).write_vectored(slices) {
+            match append(file, slices, good) {
                 Ok(0) => return Err(Failure::Write(io::ErrorKind::WriteZero.into())),
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Ok(written) => {
+                    good += written as u64;
+                    IoSlice::advance_slices(&mut slices, written);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::Write(error)),
             }
@@ -454,7 +459,7 @@ impl Writer {
             // A new segment begins with them.
             None => self.roll(),
             Some(good) => {
-                let written = self.write(&group);
+                let written = self.write(&group, good);
                 match &written {
                     Ok(()) => return self.commit(good, group),
                     Err(error) => self.undo(good, &group, error),

@@ -1,31 +1,14 @@
 //! Forks: the child forgets what the parent had recorded, and no lock of the recorder is lost in it.
 
-use std::cell::UnsafeCell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::platform::fork::{Gate, at_fork};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 static SETTLED: AtomicU64 = AtomicU64::new(1);
 static WATCHING: Once = Once::new();
-static GATE: Gate = Gate(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER));
-
-/// A lock that may be released in the child of a fork.
-struct Gate(UnsafeCell<libc::pthread_mutex_t>);
-
-// SAFETY: a pthread mutex is made to be used by several threads.
-unsafe impl Sync for Gate {}
-
-impl Gate {
-    fn lock(&self) {
-        // SAFETY: the mutex is static and initialised.
-        unsafe { libc::pthread_mutex_lock(self.0.get()) };
-    }
-
-    fn unlock(&self) {
-        // SAFETY: called by the thread that locked, or by its copy in a child.
-        unsafe { libc::pthread_mutex_unlock(self.0.get()) };
-    }
-}
+static GATE: Gate = Gate::open();
 
 extern "C" fn before() {
     GATE.lock();
@@ -44,7 +27,7 @@ extern "C" fn child() {
 pub fn watch() {
     WATCHING.call_once(|| {
         // SAFETY: the handlers touch statics only, and are safe after a fork.
-        unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) };
+        unsafe { at_fork(before, parent, child) };
     });
 }
 

@@ -29,10 +29,12 @@ impl Ids {
     }
 
     fn fill(&mut self) {
-        let bytes = size_of_val(&self.state);
-        // SAFETY: the buffer is as long as said, and any bytes make numbers.
-        let got = unsafe { libc::getrandom(self.state.as_mut_ptr().cast(), bytes, 0) };
-        if got != bytes as isize {
+        let mut bytes = [0; size_of::<[u64; 4]>()];
+        if getrandom::fill(&mut bytes).is_ok() {
+            for (word, eight) in self.state.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u64::from_ne_bytes(*eight);
+            }
+        } else {
             // Without the system's randomness, what differs between processes and moments must do.
             let pid = u64::from(std::process::id());
             self.state = [pid, super::clock::now(), fork::generation(), 0x9e37_79b9_7f4a_7c15];

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DAY = 86_400
+_RENAMES_OPEN = os.name != "nt"
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Where there is such a thing, a line end would be written as two bytes without it."""
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}")
 
 
@@ -77,12 +80,24 @@ class RotatingFile:
         now = self._now_ns()
         while (backup := self._backup(now)).exists():
             now += 1_000_000
+        self._exchange(backup)
+        self._size = 0
+        for old in list(self._expired(now)):
+            old.unlink(missing_ok=True)
+
+    def _exchange(self, backup: Path) -> None:
+        """Rename the file, and go on in a new one."""
+        if not _RENAMES_OPEN:
+            self.close()
+            try:
+                os.rename(self._path, backup)
+            finally:
+                self._file = _open(self._path, 0)
+            return
         os.rename(self._path, backup)
         fresh = _open(self._path, os.O_TRUNC)
         os.close(self._file)
-        self._file, self._size = fresh, 0
-        for old in list(self._expired(now)):
-            old.unlink(missing_ok=True)
+        self._file = fresh
 
     def _backup(self, now_ns: int) -> Path:
         return self._path.with_name(f"{self._path.stem}-{self._stamp(now_ns)}{self._path.suffix}")
@@ -122,4 +137,4 @@ def days(count: int) -> float | None:
 
 
 def _open(path: Path, flags: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY | flags, 0o644)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 USAGE = 2
 NOT_FOUND = 127
+ENDINGS = ["", *filter(None, os.environ.get("PATHEXT", "").split(os.pathsep))]
+"""What a command's file may have at its end beside the name; Windows has such."""
 
 INJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inject")
 DEFAULT_PORTS = {"grpc": 4317, "http/protobuf": 4318, "http/json": 4318}
@@ -54,6 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     prepare(environ)
     sys.stderr.flush()
     try:
+        if sys.platform == "win32":  # what replaces a process there is another one for its parent
+            import subprocess  # noqa: PLC0415
+
+            return subprocess.call([executable, *command[1:]], env=environ)  # noqa: S603
         os.execve(executable, list(command), environ)  # noqa: S606 - the user's own command
     except OSError as error:
         print(f"heliograph run: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
@@ -99,9 +105,10 @@ def find(command: str, environ: Mapping[str, str]) -> str:
     path = environ.get("PATH", os.defpath).split(os.pathsep)
     # shutil.which, without every compression that shutil imports
     for place in [""] if os.path.dirname(command) else path:
-        found = os.path.join(place, command)
-        if os.path.isfile(found) and os.access(found, os.X_OK):
-            return found
+        for ending in ENDINGS:
+            found = os.path.join(place, command + ending)
+            if os.path.isfile(found) and os.access(found, os.X_OK):
+                return found
     raise UsageError(f"command not found: {command}", NOT_FOUND)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 
 from heliograph.pipeline.listeners import Inherited
+from heliograph.pipeline.system import unix_socket
 
 FIRST = 3
 """Number of the first descriptor that is handed in."""
@@ -60,7 +61,7 @@ def notify(state: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+        with unix_socket(socket.SOCK_DGRAM) as to:
             to.sendto(state.encode(), address)
     except OSError as error:
         logging.getLogger("heliograph").debug("the supervisor cannot be told: %s", error)

@@ -125,8 +125,12 @@ def _unseen() -> Iterator[tuple[IO[str], str]]:
         with os.fdopen(os.memfd_create("pem"), "w") as file:
             yield file, f"/proc/self/fd/{file.fileno()}"
     else:
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as named:
-            yield named, named.name
+        descriptor, name = tempfile.mkstemp(suffix=".pem")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                yield file, name
+        finally:
+            os.unlink(name)
 
 
 def openssl_name(suite: str) -> str:

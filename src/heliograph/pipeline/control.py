@@ -16,7 +16,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 from heliograph.errors import HeliographError
 from heliograph.pipeline.redaction import redact
 from heliograph.pipeline.state import control_sockets
+from heliograph.pipeline.system import descriptor_of_directory, start_unix_server, unix_socket
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
@@ -52,7 +52,7 @@ class Control:
     async def start(self) -> None:
         """Listen, in place of whoever left a socket there. Raises: OSError."""
         self.path.unlink(missing_ok=True)
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        bound = unix_socket()
         try:
             with _short(self.path) as address:
                 bound.bind(address)
@@ -60,7 +60,7 @@ class Control:
             options: dict[str, Any] = {"sock": bound, "limit": MAX_LINE}
             if sys.version_info >= (3, 13):
                 options["cleanup_socket"] = False
-            self._server = await asyncio.start_unix_server(self._connected, **options)
+            self._server = await start_unix_server(self._connected, **options)
         except OSError:
             bound.close()
             raise
@@ -119,7 +119,7 @@ def ask(path: Path, command: str, *, patience: float = PATIENCE, **fields: Any) 
     """
     line = json.dumps({**fields, "command": command}).encode() + b"\n"
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
+        with unix_socket() as to:
             to.settimeout(patience)
             with _short(path) as address:
                 to.connect(address)
@@ -150,9 +150,9 @@ def running(sources: Sequence[str], path: str | None = None) -> Path:
         return Path(path)
     try:
         places = list(control_sockets(sources))
+        found = [place for place in places if _answers(place)]
     except OSError as error:
         raise ControlError(str(error)) from None
-    found = [place for place in places if _answers(place)]
     if not found:
         raise ControlError(f"no collector with this configuration listens on {places[0]}")
     if len(found) > 1:
@@ -162,7 +162,7 @@ def running(sources: Sequence[str], path: str | None = None) -> Path:
 
 
 def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
+    with unix_socket() as to:
         try:
             with _short(path) as address:
                 to.connect(address)
@@ -177,8 +177,7 @@ def _short(path: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= _LONGEST:
         yield str(path)
         return
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    directory = os.open(path.parent, flags)
+    directory = descriptor_of_directory(path.parent)
     try:
         short = Path(f"/proc/self/fd/{directory}")
         if not short.exists():

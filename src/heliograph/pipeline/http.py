@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from heliograph._core import compress
+from heliograph.pipeline.system import is_unix, start_unix_server, unix_socket
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request line with its headers."""
@@ -101,7 +102,7 @@ class Server:
 
     async def start(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises: OSError."""
-        options = {**self._options(tls), "reuse_address": True}
+        options = self._options(tls)
         self._servers = [await asyncio.start_server(self._connected, host, port, **options)]
 
     async def start_unix(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
@@ -120,12 +121,12 @@ class Server:
         servers = []
         for each in sockets:
             options: dict[str, Any] = {"sock": each, **self._options(tls)}
-            if each.family != socket.AF_UNIX:
+            if not is_unix(each):
                 server = await asyncio.start_server(self._connected, **options)
             else:
                 if sys.version_info >= (3, 13):
                     options["cleanup_socket"] = False
-                server = await asyncio.start_unix_server(self._connected, **options)
+                server = await start_unix_server(self._connected, **options)
             servers.append(server)
         return servers
 
@@ -252,12 +253,12 @@ class Server:
 
 def _bound(path: Path) -> socket.socket:
     """Return a socket bound to a path; one that nobody serves any more is out of the way."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = unix_socket()
     try:
         if path.is_socket() and made.connect_ex(str(path)):
             path.unlink()
         made.close()
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made = unix_socket()
         made.bind(str(path))
     except OSError:
         made.close()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.errors import ConfigError, Problem
+from heliograph.pipeline.system import is_unix
 
 
 class InTheWay(ConfigError):
@@ -136,8 +137,8 @@ def fits(bound: socket.socket, wanted: Listening, *, exactly: bool = False) -> b
     either loopback address; other names are not looked up.
     """
     name = bound.getsockname()
-    if wanted.is_unix or bound.family == socket.AF_UNIX:
-        paths = wanted.is_unix and bound.family == socket.AF_UNIX
+    if wanted.is_unix or is_unix(bound):
+        paths = wanted.is_unix and is_unix(bound)
         return paths and os.path.abspath(os.fsdecode(name)) == os.path.abspath(wanted.endpoint)
     if not shares_port(name, wanted):
         return False

@@ -8,14 +8,13 @@ import faulthandler
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import IO, Any
 
 from heliograph._core import keep_freed_memory
 from heliograph.errors import ConfigError
-from heliograph.pipeline import changes, default_journal
+from heliograph.pipeline import changes, default_journal, system
 from heliograph.pipeline.activation import inherited, notify
 from heliograph.pipeline.component import Edge
 from heliograph.pipeline.config import Config
@@ -64,7 +63,7 @@ def run(
     for problem in config.warnings:
         log.warning("%s", problem)
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=system.LOOP) as runner:
             return runner.run(_serve(config, log, drain, watch))
     except ConfigError as error:
         placed = ConfigError(config.placed(problem) for problem in error.problems)
@@ -184,9 +183,8 @@ def _on_signals(
             log.info("%s: stopping", name)
             ended.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, number.name)
-    loop.add_signal_handler(signal.SIGHUP, reloader.soon, "SIGHUP")
+    system.on_end(loop, end)
+    system.on_hang_up(loop, reloader.soon)
 
 
 def _introduce(graph: Graph, journal: Journal | None, log: logging.Logger) -> None:

@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.pipeline import system
 from heliograph.pipeline.config.sources import split
 
 SLOTS = 8
@@ -63,16 +63,15 @@ def claim(sources: Sequence[str]) -> StateDirectory:
         path = state_directory(sources, slot)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            taken = system.lock(lock)
         except OSError:
             os.close(lock)
             raise
-        else:
+        if taken:
             return StateDirectory(path, lock)
+        os.close(lock)
     raise OSError(f"{SLOTS} collectors run with this configuration already")
 
 

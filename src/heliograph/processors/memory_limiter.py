@@ -175,6 +175,9 @@ class Processor:
         self._refused = counter(f"otelcol_processor_memory_limiter_refused_{item}", processor=name)
 
     async def start(self) -> None:
+        if not self._core.limit:
+            what = "is of an amount that this system does not tell"
+            raise ConfigError([Problem("limit_percentage", what, fix="give limit_mib instead")])
         self._base = DOOR.base()
         if self._base >= self._core.soft:
             raise ConfigError([self._too_small()])
@@ -232,11 +235,12 @@ class Processor:
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may use: its control group's, or all."""
+    """Return the bytes of memory that this process may use: its control group's, or all; 0 where
+    that is not known."""
     limits = [_number(Path("/proc/meminfo"), "MemTotal:") * 1024]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         limits.append(_number(Path(path)))
-    return min(limit for limit in limits if limit)
+    return min((limit for limit in limits if limit), default=0)
 
 
 def resident() -> int:

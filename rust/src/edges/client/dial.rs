@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::proxy::{Proxies, Proxy};
 use super::resolve::{Address, Resolver, join, plain};
 use super::tls::{ClientSettings, ClientTls, explain};
+use crate::platform::local;
+use crate::platform::socket::set_unanswered;
 
 /// An address that does not answer must not keep the others from being tried.
 const ONE_OF_SEVERAL: Duration = Duration::from_secs(5);
@@ -23,7 +25,7 @@ const ONE_OF_SEVERAL: Duration = Duration::from_secs(5);
 /// A connection, whatever it is made of.
 pub enum Stream {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Unix(local::Stream),
     Tls(Box<TlsStream<Stream>>),
 }
 
@@ -41,7 +43,8 @@ pub struct Dialer {
     pub tls: Option<ClientTls>,
     /// For each address, from the name to the end of the handshake.
     pub timeout: Duration,
-    /// How long sent bytes may stay without an answer of the other machine; the system's when not given.
+    /// How long sent bytes may stay without an answer of the other machine; the system's when not
+    /// given, or when it cannot be told.
     pub unanswered: Option<Duration>,
     /// Counts connections to names.
     pub next: AtomicUsize,
@@ -53,10 +56,9 @@ impl Dialer {
         let open = async {
             let stream = match address {
                 Address::Ip(address) => self.tcp(address).await?,
-                Address::Unix(path) => UnixStream::connect(path)
-                    .await
-                    .map(Stream::Unix)
-                    .map_err(|error| plain(&error))?,
+                Address::Unix(path) => {
+                    local::connect(path).await.map(Stream::Unix).map_err(|error| plain(&error))?
+                }
                 Address::Named { host, port } => {
                     // gRPC without TLS needs a tunnel too, so it goes where tunnels go.
                     match self.proxies.find(true, host, *port) {
@@ -131,7 +133,7 @@ impl Dialer {
         stream.set_nodelay(true).map_err(|error| plain(&error))?;
         let socket = SockRef::from(&stream);
         socket.set_keepalive(true).map_err(|error| plain(&error))?;
-        socket.set_tcp_user_timeout(self.unanswered).map_err(|error| plain(&error))?;
+        set_unanswered(&socket, self.unanswered).map_err(|error| plain(&error))?;
         Ok(Stream::Tcp(stream))
     }
 }

@@ -16,14 +16,13 @@ pub mod py;
 
 use std::io as stdio;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
-use tokio::net::{TcpListener, UnixListener};
+use socket2::{SockRef, Socket};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use self::body::Limits;
@@ -32,6 +31,8 @@ use super::compress::Coding;
 use super::load::Gate;
 use super::runtime;
 use super::status;
+use crate::platform::local;
+use crate::platform::socket::listen_everywhere;
 use crate::wire::{Context, Signal};
 
 pub use self::cors::Cors;
@@ -51,7 +52,7 @@ pub enum Endpoint {
     Tcp(String, u16),
     Unix(PathBuf),
     /// A copy of a socket that listens already.
-    Open(OwnedFd),
+    Open(Socket),
 }
 
 /// Keep-alive of HTTP/2 connections. `None` is for ever.
@@ -148,14 +149,14 @@ impl Phases {
 
 enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(local::Listener),
 }
 
 impl Listener {
-    fn copy(&self) -> stdio::Result<OwnedFd> {
+    fn copy(&self) -> stdio::Result<Socket> {
         match self {
-            Self::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
-            Self::Unix(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Tcp(listener) => SockRef::from(listener).try_clone(),
+            Self::Unix(listener) => SockRef::from(listener).try_clone(),
         }
     }
 }
@@ -168,7 +169,7 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     ended: Mutex<Option<mpsc::Receiver<()>>>,
     /// A copy of the socket that is listened on, until the stop.
-    socket: Mutex<Option<OwnedFd>>,
+    socket: Mutex<Option<Socket>>,
 }
 
 impl Server {
@@ -193,7 +194,7 @@ impl Server {
 
     /// A copy of the socket that is listened on, for a server that takes over; an error once
     /// stopped.
-    pub fn socket(&self) -> stdio::Result<OwnedFd> {
+    pub fn socket(&self) -> stdio::Result<Socket> {
         let socket = self.socket.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         socket.as_ref().ok_or(stdio::ErrorKind::NotConnected)?.try_clone()
     }
@@ -223,24 +224,12 @@ impl Server {
 fn bind(endpoint: Endpoint) -> stdio::Result<(Listener, String)> {
     match endpoint {
         Endpoint::Tcp(host, port) => listen_tcp(bind_tcp(&host, port)?),
-        Endpoint::Open(socket) => {
-            let listener = std::os::unix::net::UnixListener::from(socket);
-            // Only a Unix socket has an address of this kind.
-            let Ok(address) = listener.local_addr() else {
-                return listen_tcp(OwnedFd::from(listener).into());
-            };
-            listener.set_nonblocking(true)?;
-            let path = address.as_pathname().unwrap_or("@".as_ref()).display().to_string();
-            Ok((Listener::Unix(UnixListener::from_std(listener)?), path))
-        }
+        Endpoint::Open(socket) => match local::adopt(socket)? {
+            Ok((listener, path)) => Ok((Listener::Unix(listener), path)),
+            Err(socket) => listen_tcp(socket.into()),
+        },
         Endpoint::Unix(path) => {
-            // A socket that nobody serves any more is in the way; anything else is not ours.
-            let is_socket = path.metadata().is_ok_and(|found| found.file_type().is_socket());
-            if is_socket && std::os::unix::net::UnixStream::connect(&path).is_err() {
-                std::fs::remove_file(&path)?;
-            }
-            let listener = UnixListener::bind(&path)?;
-            Ok((Listener::Unix(listener), path.display().to_string()))
+            Ok((Listener::Unix(local::bind(&path)?), path.display().to_string()))
         }
     }
 }
@@ -254,7 +243,7 @@ fn listen_tcp(listener: std::net::TcpListener) -> stdio::Result<(Listener, Strin
 fn bind_tcp(host: &str, port: u16) -> stdio::Result<std::net::TcpListener> {
     if host.is_empty() {
         // Both families on one socket; a machine without IPv6 has only the other.
-        return std::net::TcpListener::bind(("::", port)).or_else(|error| match error.kind() {
+        return listen_everywhere(port).or_else(|error| match error.kind() {
             stdio::ErrorKind::AddrInUse | stdio::ErrorKind::PermissionDenied => Err(error),
             _ => std::net::TcpListener::bind(("0.0.0.0", port)),
         });

@@ -1,10 +1,9 @@
 //! Python's view of the server.
 
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pyo3::conversion::FromPyObjectOwned;
@@ -21,8 +20,9 @@ use super::{
 };
 use crate::edges::py::{Event, Payload, PyEvents};
 use crate::edges::status::{Code, Status, jittered};
+use crate::platform::socket::{self, Number, into_number};
 use crate::wire::Batch;
-use crate::wire::py::{PyBatch, PySignal};
+use crate::wire::py::{PyBatch, PySignal, monotonic};
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyServer>()?;
@@ -66,10 +66,9 @@ impl PyRequest {
 
     /// When the sender stops waiting, on the scale of `time.monotonic`.
     #[getter]
-    fn deadline(&self) -> Option<f64> {
-        let deadline = self.batch.context.deadline?;
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        Some(monotonic() + left.as_secs_f64())
+    fn deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        let deadline = self.batch.context.deadline;
+        deadline.map(|deadline| monotonic(py, deadline.max(Instant::now()))).transpose()
     }
 
     /// Answer that the batch is delivered; false when nobody waits for it any more.
@@ -131,13 +130,6 @@ fn status(code: u32, message: String, retry_after: Option<f64>) -> Status {
     let mut status = Status::new(Code::from_number(code), message);
     status.retry_after = retry_after.map(|after| jittered(seconds(after)));
     status
-}
-
-fn monotonic() -> f64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` outlives the call; CLOCK_MONOTONIC always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
 /// Seconds from Python; what is no duration is zero.
@@ -220,8 +212,8 @@ impl PyServer {
     }
 
     /// A copy of the socket that is listened on, as a descriptor that the caller closes.
-    fn socket(&self) -> PyResult<RawFd> {
-        Ok(self.server.socket()?.into_raw_fd())
+    fn socket(&self) -> PyResult<Number> {
+        Ok(into_number(self.server.socket()?))
     }
 
     /// How many requests never reached `on_request`: (refused, invalid).
@@ -257,13 +249,15 @@ fn maybe(settings: &Bound<'_, PyDict>, name: &str) -> PyResult<Option<Duration>>
 
 fn read_endpoint(settings: &Bound<'_, PyDict>) -> PyResult<Endpoint> {
     let unix: Option<PathBuf> = get(settings, "unix")?;
-    Ok(match (get::<Option<RawFd>>(settings, "socket")?, unix) {
+    Ok(match (get::<Option<Number>>(settings, "socket")?, unix) {
         (None, None) => Endpoint::Tcp(get(settings, "host")?, get(settings, "port")?),
         (None, Some(path)) => Endpoint::Unix(path),
-        (Some(fd), _) if fd < 0 => return Err(PyValueError::new_err("the socket is closed")),
-        (Some(fd), _) => {
+        (Some(number), _) if number < 0 => {
+            return Err(PyValueError::new_err("the socket is closed"));
+        }
+        (Some(number), _) => {
             // SAFETY: it is not -1, and the caller keeps it open during this call.
-            Endpoint::Open(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
+            Endpoint::Open(unsafe { socket::copy(number) }?)
         }
     })
 }

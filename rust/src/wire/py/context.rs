@@ -24,6 +24,15 @@ fn anchor(py: Python<'_>) -> PyResult<(Instant, f64)> {
     Ok(*ANCHOR.get_or_init(|| now))
 }
 
+/// What time.monotonic() says at an instant.
+pub fn monotonic(py: Python<'_>, at: Instant) -> PyResult<f64> {
+    let (instant, seconds) = anchor(py)?;
+    Ok(match at.checked_duration_since(instant) {
+        Some(later) => seconds + later.as_secs_f64(),
+        None => seconds - instant.duration_since(at).as_secs_f64(),
+    })
+}
+
 fn instant(py: Python<'_>, monotonic: f64) -> PyResult<Instant> {
     let (instant, seconds) = anchor(py)?;
     let apart = Duration::try_from_secs_f64((monotonic - seconds).abs()).ok();
@@ -86,11 +95,6 @@ impl PyContext {
 
     #[getter]
     fn deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let Some(deadline) = self.0.deadline else { return Ok(None) };
-        let (instant, seconds) = anchor(py)?;
-        Ok(Some(match deadline.checked_duration_since(instant) {
-            Some(later) => seconds + later.as_secs_f64(),
-            None => seconds - instant.duration_since(deadline).as_secs_f64(),
-        }))
+        self.0.deadline.map(|deadline| monotonic(py, deadline)).transpose()
     }
 }

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
 use pyo3::{ffi, intern};
 
-pub use self::context::PyContext;
+pub use self::context::{PyContext, monotonic};
 use super::take::{Rows, TakeError};
 use super::{Batch, Context, Signal};
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from heliograph._core import admission
+from heliograph.pipeline.system import page_size
 from heliograph.pipeline.telemetry import Telemetry
 
 _STATM = Path("/proc/self/statm")
 _RESIDENT, _DATA = 1, 5
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE = page_size()
 
 
 def measure(telemetry: Telemetry) -> None:

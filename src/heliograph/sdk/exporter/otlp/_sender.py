@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import select
+import sys
 import threading
 import time
 from collections import Counter
@@ -228,10 +229,8 @@ class Sender:
         if any(request.answers for request in flying):
             pass
         elif flying and self._events is not None:
-            poll = select.poll()
-            poll.register(self._events.fileno(), select.POLLIN)
             # A request may wait for room only, and then it is due already.
-            if poll.poll(1000 * (SLICE if soonest <= 0 else min(soonest, SLICE))):
+            if _readable(self._events, SLICE if soonest <= 0 else min(soonest, SLICE)):
                 for target, payload in self._events.drain():
                     target(payload)
         elif soonest > 0:
@@ -329,3 +328,13 @@ class Sender:
     def close(self) -> None:
         """Give up what is on its way and send nothing more."""
         self._closed.set()
+
+
+def _readable(events: Events, seconds: float) -> bool:
+    """Wait until there are events, at most so long; return whether there are."""
+    if sys.platform == "win32":
+        return bool(select.select([events], [], [], seconds)[0])
+    # select() takes no descriptor above 1023.
+    poll = select.poll()
+    poll.register(events.fileno(), select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
