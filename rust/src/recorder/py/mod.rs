@@ -3,15 +3,18 @@
 mod api;
 mod current;
 pub mod fence;
+mod given;
 mod held;
 mod logs;
 mod propagation;
 mod queue;
 mod readable;
+mod room;
 mod span;
 mod tracer;
 mod unsampled;
 pub mod values;
+mod written;
 
 use pyo3::prelude::*;
 

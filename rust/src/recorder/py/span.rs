@@ -1,91 +1,30 @@
 //! The span that is recorded.
 
-use std::cell::RefCell;
+mod ending;
+
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::super::attributes::{Attributes, Limits};
-use super::super::clock;
 use super::super::scope::Scope;
 use super::super::span::{Frame, Ids, Parts, put_event, put_link};
 use super::api::{Api, Place, state_text};
 use super::fence::guarded;
+use super::given::{link_place, nanoseconds, text};
 use super::held::Held;
-use super::queue::{Offer, PyQueue, PyRoute, PyScope};
+use super::queue::{PyRoute, PyScope};
+use super::room::{SpanLimits, keep_parts, new_parts, read_attributes};
 use super::tracer::kind_number;
 use super::values::{self, to_dict, visit, visit_one, with_text};
-use crate::wire::proto::{Reader, Value};
+use super::written;
+
+pub use self::ending::note_exception;
 
 /// What our spans have in common; registered as an `opentelemetry.trace.Span`.
 #[pyclass(name = "SpanBase", module = "heliograph._core", subclass, frozen)]
 pub struct PySpanBase;
-
-/// How much of everything a span keeps.
-#[derive(Clone, Copy)]
-pub struct SpanLimits {
-    pub span: Limits,
-    pub event: Limits,
-    pub link: Limits,
-    pub events: usize,
-    pub links: usize,
-}
-
-impl SpanLimits {
-    /// Attributes, their length, events, links, attributes of an event, of a link, and the length
-    /// of both; None is no limit.
-    pub fn read(limits: [Option<usize>; 7]) -> Self {
-        let [attributes, own, events, links, event, link, length] =
-            limits.map(|limit| limit.unwrap_or(usize::MAX));
-        Self {
-            span: Limits { count: attributes, length: own },
-            event: Limits { count: event, length },
-            link: Limits { count: link, length },
-            events,
-            links,
-        }
-    }
-}
-
-thread_local! {
-    /// Parts of spans that are gone, whose room the next ones take.
-    static POOL: RefCell<Vec<Parts>> = const { RefCell::new(Vec::new()) };
-    static SCRATCH: RefCell<Vec<Attributes>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Room that is kept for the next span.
-const KEPT: usize = 16 << 10;
-
-pub fn new_parts() -> Parts {
-    POOL.with(|pool| pool.try_borrow_mut().ok().and_then(|mut pool| pool.pop())).unwrap_or_else(
-        || {
-            let mut parts = Parts::default();
-            parts.attributes.reserve(512, 16);
-            parts
-        },
-    )
-}
-
-/// Attributes of an event or link, read before the span is touched.
-pub fn read_attributes<R>(
-    mapping: Option<&Bound<'_, PyAny>>,
-    number: u32,
-    limits: Limits,
-    act: impl FnOnce(&Attributes) -> R,
-) -> R {
-    let mut attributes = SCRATCH.with(|pool| pool.borrow_mut().pop()).unwrap_or_default();
-    if let Some(mapping) = mapping {
-        values::update(&mut attributes, number, limits, mapping);
-    }
-    let result = act(&attributes);
-    if attributes.room() < KEPT {
-        attributes.clear();
-        SCRATCH.with(|pool| pool.borrow_mut().push(attributes));
-    }
-    result
-}
 
 struct State {
     name: Py<PyAny>,
@@ -102,17 +41,7 @@ struct State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        if self.parts.bytes() < KEPT {
-            let mut parts = std::mem::take(&mut self.parts);
-            parts.clear();
-            POOL.with(|pool| {
-                if let Ok(mut pool) = pool.try_borrow_mut()
-                    && pool.len() < 32
-                {
-                    pool.push(parts);
-                }
-            });
-        }
+        keep_parts(&mut self.parts);
     }
 }
 
@@ -155,16 +84,6 @@ pub struct Birth {
     pub set_status_on_exception: bool,
     pub name: Py<PyAny>,
     pub parts: Parts,
-}
-
-pub fn nanoseconds(time: Option<&Bound<'_, PyAny>>) -> u64 {
-    match time {
-        None => clock::now(),
-        Some(time) => time.extract::<u64>().unwrap_or_else(|_| {
-            // A float, as time.time() * 1e9 is; what is no time at all becomes 1970.
-            time.extract::<f64>().map_or(0, |number| number as u64)
-        }),
-    }
 }
 
 impl PySpan {
@@ -254,67 +173,11 @@ impl PySpan {
         }
     }
 
-    pub fn finish(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        guarded(slf.py(), "the end of a span", || Self::end_now(slf, time)).map(drop)
-    }
-
-    fn end_now(slf: &Bound<'_, Self>, time: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let py = slf.py();
-        let span = slf.get();
-        let time = nanoseconds(time);
-        let route = span.route.bind(py).get();
-        let ender = route.tells_of_ending(py).then(|| thread::current().id());
-        let first = span.state.with(py, |state| {
-            let first = state.end.is_none();
-            if first {
-                state.start.get_or_insert(time);
-                state.end = Some(time);
-                state.ender = ender;
-            }
-            first
-        });
-        if first != Some(true) {
-            too_late(py, "end");
-            return Ok(());
-        }
-        route.count_end(py, span.is_sampled());
-        let raised = route.ending(slf);
-        span.state.with(py, |state| state.closed = true);
-        raised.and(route.ended(slf))
-    }
-
     /// Work on the span for the program, which sees nothing of what goes wrong.
     #[inline]
     fn guard(py: Python<'_>, what: &str, work: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
         guarded(py, what, work).map(drop)
     }
-
-    /// Put an ended span into a queue: its bytes, or itself.
-    pub fn hand_over(slf: &Bound<'_, Self>, queue: &PyQueue) {
-        let py = slf.py();
-        let span = slf.get();
-        if queue.as_objects() {
-            return queue.settle(py, || queue.push_object(py, slf.as_any()));
-        }
-        queue.settle(py, || {
-            let pushed = span.with_frame(py, |frame, parts| {
-                queue.push(py, &span.scope, frame.room(parts), |out| frame.put(out, parts))
-            });
-            pushed.unwrap_or(Offer::Dropped)
-        });
-    }
-}
-
-/// Note the exception that leaves the block of a span, for the program's sake quietly.
-pub fn note_exception(
-    span: &Bound<'_, PyAny>,
-    exception: &Bound<'_, PyAny>,
-    (record, set_status): (bool, bool),
-    escaped: bool,
-) -> PyResult<()> {
-    let arguments = (span, exception, record, set_status, escaped);
-    let note = || Api::help(span.py(), "note_exception", arguments);
-    guarded(span.py(), "the exception of a span", note).map(drop)
 }
 
 #[cold]
@@ -616,91 +479,16 @@ impl PySpan {
             (events.bytes().to_vec(), events.dropped())
         };
         let (bytes, dropped) = self.state.with(py, copy).unwrap_or_default();
-        let events = PyList::empty(py);
-        let mut reader = Reader::new(&bytes);
-        while let Ok(Some(field)) = reader.field() {
-            let Value::Bytes(event) = field.value else { continue };
-            let (mut time, mut name, mut lost) = (0, String::new(), 0);
-            let mut parts = Reader::new(event);
-            while let Ok(Some(part)) = parts.field() {
-                match (part.number, part.value) {
-                    (1, Value::Fixed64(nanos)) => time = nanos,
-                    (2, Value::Bytes(text)) => name = String::from_utf8_lossy(text).into_owned(),
-                    (4, Value::Varint(count)) => lost = count,
-                    _ => {}
-                }
-            }
-            events.append((name, time, to_dict(py, event, 3)?, lost))?;
-        }
-        Ok((events, dropped))
+        Ok((written::events(py, &bytes)?, dropped))
     }
 
     /// ([(span context, attributes, dropped attributes)], how many links were dropped)
     fn link_parts<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, u32)> {
-        let api = Api::get(py)?;
         let copy = |state: &mut State| {
             let links = &state.parts.links;
             (links.bytes().to_vec(), links.dropped())
         };
         let (bytes, dropped) = self.state.with(py, copy).unwrap_or_default();
-        let links = PyList::empty(py);
-        let mut reader = Reader::new(&bytes);
-        while let Ok(Some(field)) = reader.field() {
-            let Value::Bytes(link) = field.value else { continue };
-            let mut ids = Ids::NONE;
-            let (mut header, mut lost) = (String::new(), 0);
-            let mut parts = Reader::new(link);
-            while let Ok(Some(part)) = parts.field() {
-                match (part.number, part.value) {
-                    (1, Value::Bytes(id)) => {
-                        ids.trace = id.try_into().map_or(0, u128::from_be_bytes);
-                    }
-                    (2, Value::Bytes(id)) => ids.span = id.try_into().map_or(0, u64::from_be_bytes),
-                    (3, Value::Bytes(text)) => header = String::from_utf8_lossy(text).into_owned(),
-                    (5, Value::Varint(count)) => lost = count,
-                    (6, Value::Fixed32(flags)) => {
-                        ids.flags = flags as u8;
-                        ids.remote = flags & 0x200 != 0;
-                    }
-                    _ => {}
-                }
-            }
-            let state = match header.as_str() {
-                "" => None,
-                header => Some(
-                    api.trace_state.bind(py).call_method1("from_header", ([header],))?.unbind(),
-                ),
-            };
-            let context = api.span_context(py, ids, state.as_ref())?;
-            links.append((context, to_dict(py, link, 4)?, lost))?;
-        }
-        Ok((links, dropped))
+        Ok((written::links(py, &bytes)?, dropped))
     }
-}
-
-/// The name as text.
-pub fn text<'py>(name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
-    match name.cast::<PyString>() {
-        Ok(name) => Ok(name.clone()),
-        Err(_) => name.str(),
-    }
-}
-
-/// Where a link points to; None for one that says nothing.
-pub fn link_place(
-    context: &Bound<'_, PyAny>,
-    attributes: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<Place>> {
-    if context.is_none() {
-        return Ok(None);
-    }
-    let place = Place::read(context)?;
-    let state = place
-        .state
-        .as_ref()
-        .is_some_and(|state| state.bind(context.py()).is_truthy().unwrap_or(false));
-    let says = place.ids.is_valid()
-        || state
-        || attributes.is_some_and(|attributes| attributes.is_truthy().unwrap_or(false));
-    Ok(says.then_some(place))
 }

@@ -12,9 +12,11 @@ use super::super::span::{Ids, put_link};
 use super::api::{Api, Place, state_text};
 use super::current::PyCurrent;
 use super::fence::guarded;
+use super::given::{link_place, nanoseconds};
 use super::held::Held;
 use super::queue::{PyRoute, PyScope};
-use super::span::{Birth, PySpan, SpanLimits, link_place, nanoseconds, new_parts, read_attributes};
+use super::room::{SpanLimits, new_parts, read_attributes};
+use super::span::{Birth, PySpan};
 use super::unsampled::PyUnsampled;
 use super::values;
 
