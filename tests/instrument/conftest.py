@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exporters.backends import GrpcBackend, HttpBackend
 
 HELIOGRAPH = (str(Path(sys.executable).parent / "heliograph"),)
 HERE = Path(__file__).parent
@@ -28,6 +29,22 @@ def clean_environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "HELIOGRAPH_"))}
     kept.pop("PYTHONPATH", None)
     return kept | more
+
+
+@pytest.fixture
+def over_grpc() -> Iterator[GrpcBackend]:
+    """What takes OTLP over gRPC, and can be told how."""
+    backend = GrpcBackend()
+    yield backend
+    backend.stop()
+
+
+@pytest.fixture
+def over_http() -> Iterator[HttpBackend]:
+    """The same over HTTP."""
+    backend = HttpBackend()
+    yield backend
+    backend.stop()
 
 
 @dataclass

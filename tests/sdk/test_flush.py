@@ -193,6 +193,8 @@ def others(signal: str, behaves: str, hurry: threading.Event) -> Any:
             return results.FAILURE if behaves == "fails" else results.SUCCESS
 
         def force_flush(self, timeout_millis: float = 10_000) -> bool:
+            if behaves == "dawdles":
+                hurry.wait(PATIENT)
             return True
 
         def shutdown(self, *args: Any, **kwargs: Any) -> None:
@@ -202,16 +204,16 @@ def others(signal: str, behaves: str, hurry: threading.Event) -> Any:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-@pytest.mark.parametrize("behaves", ["works", "slow", "raises", "fails"])
+@pytest.mark.parametrize("behaves", ["works", "slow", "dawdles", "raises", "fails"])
 def test_exporters_of_others(behaves: str, signal: str) -> None:
     hurry = threading.Event()
     provider = recorded(signal, others(signal, behaves, hurry))
     try:
-        done = flushed(provider, FLUSH if behaves == "slow" else 60_000)
+        done = flushed(provider, FLUSH if behaves in {"slow", "dawdles"} else 60_000)
         assert done is (behaves == "works")
     finally:
         hurry.set()
-    if behaves == "slow":
+    if behaves in {"slow", "dawdles"}:
         # What was late has arrived: nothing is left but what is recorded now.
         assert eventually(lambda: flushed(provider, 60_000))
 

@@ -24,20 +24,6 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def over_grpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def over_http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
 def over_tls(authority: trustme.CA) -> Iterator[HttpBackend]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)

@@ -3,7 +3,7 @@
 import importlib
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import distributions
 from typing import Any
 
@@ -68,20 +68,6 @@ def test_all_groups_have_ours_and_no_name_is_official() -> None:
     for group, entries in GROUPS.items():
         assert entries.keys().isdisjoint(official[group])
         assert all(name.startswith("heliograph_") for name in entries)
-
-
-@pytest.fixture
-def over_grpc() -> Iterator[GrpcBackend]:
-    backend = GrpcBackend()
-    yield backend
-    backend.stop()
-
-
-@pytest.fixture
-def over_http() -> Iterator[HttpBackend]:
-    backend = HttpBackend()
-    yield backend
-    backend.stop()
 
 
 @pytest.fixture(params=FORMS)

@@ -66,7 +66,7 @@ impl Activity {
     }
 }
 
-/// What a request takes beside its bytes, as measured: stream, headers, tasks on both sides.
+/// What a request takes beside its bytes, at most: stream, headers, tasks on both sides.
 const REQUEST: usize = 20 * 1024;
 
 pub struct ActiveRequest {

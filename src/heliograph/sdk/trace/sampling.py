@@ -93,15 +93,15 @@ class Sampler(abc.ABC):
         """Return the sampler's name and configuration, short enough for a log."""
 
 
-def introduce(sampler: Any, resource: Any) -> None:
+def introduce(sampler: Any, resource: Any, *around: Any) -> None:
     """Tell a sampler, and those inside of it, whose spans they decide about, if they want to know:
     such samplers have ``take_resource(resource)``."""
     take = getattr(sampler, "take_resource", None)
     if take is not None:
         fenced(take, resource)
     for part in list(getattr(sampler, "__dict__", {}).values()):
-        if isinstance(part, Sampler):
-            introduce(part, resource)
+        if isinstance(part, Sampler) and part is not sampler and part not in around:
+            introduce(part, resource, sampler, *around)
 
 
 class StaticSampler(Sampler):
