@@ -80,7 +80,12 @@ class QueueConfig(ComponentConfig):
     enabled: bool = Field(
         True, description="Bound concurrency and waiting; without it every sender goes through."
     )
-    num_consumers: int = Field(10, ge=1, description="Requests in flight at a time.")
+    num_consumers: int | None = Field(
+        None,
+        ge=1,
+        description="Requests in flight at a time. When not given: 10 from the queue, and 40 whose "
+        "senders wait.",
+    )
     queue_size: int | None = Field(
         None,
         ge=1,

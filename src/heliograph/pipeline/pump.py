@@ -80,7 +80,6 @@ class Pump:
     def __init__(self, sending: Sending, queue: Queue) -> None:
         self._sending = sending
         self._queue = queue
-        self._most = max(1, sending.queue.num_consumers - 1)
         self._flying: set[asyncio.Task[None]] = set()
         self._unbegun: set[int] = set()
         """Records whose attempt has still to take its first step."""
@@ -134,7 +133,7 @@ class Pump:
     async def _run(self) -> None:
         sending = self._sending
         while True:
-            busy = len(self._flying) >= (1 if sending.gate.failing else self._most)
+            busy = len(self._flying) >= (1 if sending.gate.failing else sending.most_queued)
             if busy or not self._queue.waiting or len(self._resting) >= MOST_RESTING:
                 await self._next_change()
                 continue

@@ -19,6 +19,12 @@ from heliograph.pipeline.outcomes import Outcomes
 PATIENCE = 5.0
 """Seconds that a sender waits at most."""
 
+WAITED_FOR = 40
+"""Requests in flight at a time whose senders wait, where ``num_consumers`` is not written."""
+
+QUEUED = 10
+"""The same of what is taken from a queue, and one more for whom a sender waits."""
+
 ROOM = 64 * 2**20
 """Bytes that may wait in memory for one exporter where ``queue_size`` is not written."""
 
@@ -43,7 +49,8 @@ class Sending:
             retry.max_interval,
         )
         self.gate = Gate(self.intervals if retry.enabled else _AT_ONCE, random.random)
-        self.slots = Slots(queue.num_consumers if queue.enabled else ANY_NUMBER)
+        self.slots = Slots((queue.num_consumers or WAITED_FOR) if queue.enabled else ANY_NUMBER)
+        self.most_queued = max(1, (queue.num_consumers or QUEUED) - 1)
         shortest = min(x for x in (TICK * 4, config.timeout, queue.spill_after) if x)
         self.alarms = Alarms(self.clock, min(TICK, shortest / 4))
         self.attempts = Attempts(

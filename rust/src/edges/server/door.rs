@@ -116,10 +116,14 @@ impl Door {
     pub async fn enter(
         &self,
         base: &Arc<Context>,
+        out_of_turn: bool,
         headers: &HeaderMap,
         host: Option<&str>,
         deadline: Option<Instant>,
     ) -> Result<Arc<Context>, Status> {
+        if out_of_turn {
+            self.handlers.load.enter().map_err(|refusal| self.refused(&refusal))?;
+        }
         self.check()?;
         let auth = self.claims(headers).await?;
         if deadline.is_none() && auth.is_empty() && !self.settings.include_metadata {
@@ -135,10 +139,9 @@ impl Door {
         Ok(Arc::new(context))
     }
 
-    /// Whether there is memory, and somebody to take the call.
+    /// Whether there is memory.
     fn check(&self) -> Result<(), Status> {
-        let checked = admission().enter().and_then(|()| self.handlers.load.enter());
-        checked.map_err(|refusal| self.refused(&refusal))
+        admission().enter().map_err(|refusal| self.refused(&refusal))
     }
 
     pub fn refused(&self, refusal: &Refusal) -> Status {

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use super::Door;
 use super::body::{BodyError, Incoming, Reader};
 use super::door::{Body, Encoding, Outcome};
-use super::h2::{Connection, Stream, unless_reset};
+use super::h2::{Stream, unless_reset};
 use crate::edges::compress::Coding;
 use crate::edges::status::{self, Code, Status};
 use crate::wire::{Context, Signal};
@@ -71,7 +71,7 @@ fn signal(path: &str) -> Option<Signal> {
 
 async fn receive(
     door: &Door,
-    connection: &Connection,
+    stream: &Stream,
     parts: &http::request::Parts,
     body: RecvStream,
 ) -> Result<(Body, Arc<Context>), Status> {
@@ -89,7 +89,8 @@ async fn receive(
     })?;
     let deadline = parts.headers.get("grpc-timeout").and_then(timeout);
     let host = parts.uri.authority().map(http::uri::Authority::as_str);
-    let context = door.enter(&connection.context, &parts.headers, host, deadline).await?;
+    let out_of_turn = stream.active.out_of_turn;
+    let context = door.enter(&stream.context, out_of_turn, &parts.headers, host, deadline).await?;
     let mut source = Incoming::H2(body);
     let read = Reader::new(&mut source, door.settings.body_limits()).message().await;
     let (compressed, data, reservation) = read.map_err(|error| door.unreadable(error))?;
@@ -97,7 +98,7 @@ async fn receive(
         let error = BodyError::Framing("a compressed message without grpc-encoding");
         return Err(door.unreadable(error));
     }
-    connection.saw_message(data.len());
+    stream.saw_message(data.len());
     let coding = if compressed { coding } else { Coding::Identity };
     Ok((Body { signal, encoding: Encoding::Proto, coding, data, reservation }, context))
 }

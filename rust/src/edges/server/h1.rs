@@ -57,7 +57,9 @@ pub async fn run(
         async move {
             let (parts, body) = request.into_parts();
             let mut body = Incoming::H1(body);
-            let response = super::http::answer(&door, &context, parts, &mut body).await.response;
+            let response =
+                super::http::answer(&door, &context, active.out_of_turn, parts, &mut body);
+            let response = response.await.response;
             drop(active);
             Ok::<_, Infallible>(
                 response.map(|body| Once(Some(body).filter(|body| !body.is_empty()))),

@@ -84,7 +84,7 @@ impl Connection {
 /// One open stream of a connection.
 pub struct Stream {
     connection: Arc<Connection>,
-    _active: ActiveRequest,
+    pub active: ActiveRequest,
 }
 
 impl Deref for Stream {
@@ -146,8 +146,8 @@ pub async fn run<F>(
                 Some(Ok((request, respond))) => {
                     connection.open();
                     grow(&mut h2, &connection, &mut windows);
-                    let (connection, _active) = (connection.clone(), activity.request());
-                    let stream = Stream { connection, _active };
+                    let (connection, active) = (connection.clone(), activity.request());
+                    let stream = Stream { connection, active };
                     tokio::spawn(serve(door.clone(), stream, request, respond));
                 }
                 Some(Err(_)) | None => return,

@@ -26,7 +26,7 @@ pub async fn serve_h2(
 ) {
     let (parts, body) = request.into_parts();
     let mut body = Incoming::H2(body);
-    let work = pin!(answer(&door, &stream.context, parts, &mut body));
+    let work = pin!(answer(&door, &stream.context, stream.active.out_of_turn, parts, &mut body));
     let Some(answered) = unless_reset(&mut respond, work).await else { return };
     stream.saw_message(answered.received);
     let (parts, content) = answered.response.into_parts();
@@ -49,6 +49,7 @@ pub struct Answered {
 pub async fn answer(
     door: &Door,
     context: &Arc<Context>,
+    out_of_turn: bool,
     parts: Parts,
     body: &mut Incoming,
 ) -> Answered {
@@ -60,7 +61,7 @@ pub async fn answer(
         return Answered { response: cors.preflight(&parts.headers), received: 0 };
     }
     let origin = cors.and_then(|_| parts.headers.get(header::ORIGIN).cloned());
-    let (mut response, received) = exchange(door, context, &parts, body).await;
+    let (mut response, received) = exchange(door, context, out_of_turn, &parts, body).await;
     let headers = response.headers_mut();
     for (name, value) in &settings.response_headers {
         headers.insert(name, value.clone());
@@ -76,6 +77,7 @@ pub async fn answer(
 async fn exchange(
     door: &Door,
     context: &Arc<Context>,
+    out_of_turn: bool,
     parts: &Parts,
     source: &mut Incoming,
 ) -> (Response<Bytes>, usize) {
@@ -99,7 +101,7 @@ async fn exchange(
         turn_away(door, parts, source).await;
         return (plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, text), 0);
     };
-    let received = match receive(door, context, parts, source).await {
+    let received = match receive(door, context, out_of_turn, parts, source).await {
         Ok(received) => received,
         Err(status) => {
             turn_away(door, parts, source).await;
@@ -135,6 +137,7 @@ struct Received {
 async fn receive(
     door: &Door,
     context: &Arc<Context>,
+    out_of_turn: bool,
     parts: &Parts,
     source: &mut Incoming,
 ) -> Result<Received, Status> {
@@ -147,7 +150,7 @@ async fn receive(
         Status::new(Code::InvalidArgument, format!("unsupported Content-Encoding: {name}"))
     })?;
     let host = parts.uri.authority().map(http::uri::Authority::as_str);
-    let context = door.enter(context, &parts.headers, host, None).await?;
+    let context = door.enter(context, out_of_turn, &parts.headers, host, None).await?;
     let length = parts.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|text| text.parse().ok());
     let read = Reader::new(source, door.settings.body_limits()).whole(length).await;

@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct Activity {
     pub active: AtomicUsize,
     /// When the last request was done.
     pub done: AtomicU64,
+    /// Whether the last read was out of turn.
+    out_of_turn: AtomicBool,
 }
 
 impl Activity {
@@ -42,6 +44,7 @@ impl Activity {
             blocked: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             done: AtomicU64::new(1),
+            out_of_turn: AtomicBool::new(false),
         })
     }
 
@@ -62,7 +65,11 @@ impl Activity {
     /// Count a request, and the memory it takes beside its bytes, until the guard is dropped.
     pub fn request(self: &Arc<Self>) -> ActiveRequest {
         self.active.fetch_add(1, Relaxed);
-        ActiveRequest { activity: self.clone(), _memory: admission().count(REQUEST) }
+        ActiveRequest {
+            activity: self.clone(),
+            out_of_turn: self.out_of_turn.load(Relaxed),
+            _memory: admission().count(REQUEST),
+        }
     }
 }
 
@@ -71,6 +78,8 @@ const REQUEST: usize = 20 * 1024;
 
 pub struct ActiveRequest {
     activity: Arc<Activity>,
+    /// Whether it was read out of turn.
+    pub out_of_turn: bool,
     _memory: Reservation,
 }
 
@@ -263,6 +272,8 @@ impl AsyncRead for Watched {
                 self.gate.emptied();
             }
             ready!(poll)?;
+            self.gate.was_read(buffer.filled().len() - before);
+            self.activity.out_of_turn.store(self.gate.is_out_of_turn(), Relaxed);
         } else {
             let step = self.prefix.len().min(buffer.remaining());
             buffer.put_slice(&self.prefix[..step]);
