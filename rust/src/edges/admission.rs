@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+/// Less room than this is none.
+const LITTLE: usize = 256 * 1024;
 /// No limit.
 const UNLIMITED: usize = usize::MAX;
 
@@ -72,6 +74,11 @@ impl Admission {
     /// Whether so much is used that what is kept should take no more room than it must.
     pub fn is_filling(&self) -> bool {
         self.used() > self.limit.load(Relaxed) / 4
+    }
+
+    /// Whether what comes now is refused for want of memory.
+    pub fn is_full(&self) -> bool {
+        self.refusing.load(Relaxed) || self.room() < LITTLE
     }
 
     /// Refuse every new request until called with `None`.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::admission::Refusal;
+use super::admission::{Refusal, admission};
 use crate::platform::process::processor_micros;
 
 /// Microseconds' worth of data that may wait. With more, each request costs more: what it needs has
@@ -203,7 +203,10 @@ impl Load {
             return true;
         }
         let waiting = self.inside.load(Relaxed).saturating_sub(self.away.load(Relaxed));
-        2 * waiting < halves.saturating_mul(self.most.load(Relaxed)) || self.rests(|| self.now())
+        2 * waiting < halves.saturating_mul(self.most.load(Relaxed))
+            || self.rests(|| self.now())
+            // Whoever is read is refused, and need not wait for that.
+            || admission().is_full()
     }
 
     fn unread(&self) -> std::sync::MutexGuard<'_, VecDeque<Unread>> {
@@ -297,6 +300,8 @@ enum State {
     Open,
     Closed {
         since: u64,
+        /// Bytes that were answered until the last look.
+        answered: u64,
         turn: Arc<AtomicBool>,
         look: Pin<Box<Sleep>>,
     },
@@ -320,17 +325,25 @@ impl Gate {
         if matches!(self.state, State::Open) && !self.load.has_room(WHOLE) {
             self.state = State::Closed {
                 since: self.load.now(),
+                answered: self.load.answered.load(Relaxed),
                 turn: Arc::new(AtomicBool::new(false)),
                 look: Box::pin(sleep(PATIENCE)),
             };
         }
-        let State::Closed { since, turn, look } = &mut self.state else { return Poll::Ready(()) };
+        let State::Closed { since, answered, turn, look } = &mut self.state else {
+            return Poll::Ready(());
+        };
         let mut at_once = false;
         while !at_once && look.as_mut().poll(context).is_ready() {
             let waited = self.load.now() - *since;
             self.load.waited(waited);
             at_once = self.load.turns_away() && waited < 2 * PATIENCE.as_micros() as u64;
             look.as_mut().reset(Instant::now() + LOOK);
+            // What is inside waits for a backend: no turn would come of it.
+            let before = std::mem::replace(answered, self.load.answered.load(Relaxed));
+            if before == *answered {
+                turn.store(true, Relaxed);
+            }
         }
         if !at_once && !turn.load(Relaxed) && !self.load.has_room(HALF) {
             self.load.queue(turn, context.waker());
@@ -499,6 +512,7 @@ mod tests {
         let mut gate = Gate::new(load.clone());
         for _ in 0..100 {
             assert!(!poll(&mut gate));
+            load.answered.fetch_add(1, Relaxed);
             tokio::time::advance(LOOK).await;
         }
         let (sum, count) = (load.waits.0.load(Relaxed), load.waits.1.load(Relaxed));
@@ -512,6 +526,7 @@ mod tests {
         let (load, _inside) = course(2 * FEW, 10_000_000, 100, 50);
         let mut old = Gate::new(load.clone());
         assert!(!poll(&mut old));
+        load.answered.fetch_add(1, Relaxed);
         tokio::time::advance(3 * PATIENCE).await;
         assert!(!poll(&mut old));
         windows(&load, 20, 1500);
@@ -523,6 +538,15 @@ mod tests {
         new.emptied();
         assert!(!new.is_out_of_turn() && !poll(&mut new));
         assert!(!poll(&mut old), "who hears late anyway waits on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_is_answered_a_connection_is_read_all_the_same() {
+        let (load, _inside) = course(2 * FEW, 10_000_000, 100, 50);
+        let mut gate = Gate::new(load);
+        assert!(!poll(&mut gate));
+        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+        assert!(poll(&mut gate) && !gate.is_out_of_turn());
     }
 
     #[tokio::test(start_paused = true)]
