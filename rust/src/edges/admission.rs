@@ -217,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn full_is_what_refuses_or_has_hardly_room() {
+        let admission = budget(4 * LITTLE);
+        let most = admission.reserve(3 * LITTLE).unwrap();
+        assert!(!admission.is_full());
+        let rest = admission.reserve(1).unwrap();
+        assert!(admission.is_full());
+        drop((most, rest));
+        admission.refuse(Some(Refusal { reason: "full".into(), after: Duration::ZERO }));
+        assert!(admission.is_full());
+        admission.refuse(None);
+        assert!(!admission.is_full());
+    }
+
+    #[test]
     fn refusing_is_switched() {
         let admission = budget(100);
         assert!(admission.enter().is_ok());

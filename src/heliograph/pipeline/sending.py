@@ -23,7 +23,7 @@ WAITED_FOR = 40
 """Requests in flight at a time whose senders wait, where ``num_consumers`` is not written."""
 
 QUEUED = 10
-"""The same of what is taken from a queue, and one more for whom a sender waits."""
+"""The same of what is taken from a queue."""
 
 ROOM = 64 * 2**20
 """Bytes that may wait in memory for one exporter where ``queue_size`` is not written."""
@@ -50,7 +50,8 @@ class Sending:
         )
         self.gate = Gate(self.intervals if retry.enabled else _AT_ONCE, random.random)
         self.slots = Slots((queue.num_consumers or WAITED_FOR) if queue.enabled else ANY_NUMBER)
-        self.most_queued = max(1, (queue.num_consumers or QUEUED) - 1)
+        # Where it is written, one is left for whom a sender waits.
+        self.most_queued = max(1, queue.num_consumers - 1) if queue.num_consumers else QUEUED
         shortest = min(x for x in (TICK * 4, config.timeout, queue.spill_after) if x)
         self.alarms = Alarms(self.clock, min(TICK, shortest / 4))
         self.attempts = Attempts(
